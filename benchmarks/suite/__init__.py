@@ -1,0 +1,1 @@
+"""The asv benchmarks; `setup` compiles, and every benchmark checks its answer first."""

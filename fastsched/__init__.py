@@ -1,0 +1,71 @@
+"""fastsched: a Monte Carlo laboratory for learning-rate schedules."""
+
+from fastsched.errors import FastschedError, ResultFileError
+from fastsched.interop import from_optax, from_torch, to_optax, to_torch
+from fastsched.landscapes import Landscape, Normal, Quadratic
+from fastsched.measures import Loss, Measure
+from fastsched.optimizers import SGD, Optimizer
+from fastsched.result import Result, load
+from fastsched.run import RunFailed, run
+from fastsched.schedules import (
+    WSD,
+    Constant,
+    Cosine,
+    Exponential,
+    Function,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    MultiStep,
+    OneCycle,
+    Piecewise,
+    Polynomial,
+    PowerLaw,
+    Schedule,
+    StepDecay,
+    Table,
+    Triangular,
+    WarmRestarts,
+)
+from fastsched.study import Study
+from fastsched.version import VERSION as __version__
+
+__all__ = [
+    "SGD",
+    "WSD",
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "FastschedError",
+    "Function",
+    "InverseSqrt",
+    "InverseTime",
+    "Landscape",
+    "Linear",
+    "Loss",
+    "Measure",
+    "MultiStep",
+    "Normal",
+    "OneCycle",
+    "Optimizer",
+    "Piecewise",
+    "Polynomial",
+    "PowerLaw",
+    "Quadratic",
+    "Result",
+    "ResultFileError",
+    "RunFailed",
+    "Schedule",
+    "StepDecay",
+    "Study",
+    "Table",
+    "Triangular",
+    "WarmRestarts",
+    "__version__",
+    "from_optax",
+    "from_torch",
+    "load",
+    "run",
+    "to_optax",
+    "to_torch",
+]

@@ -1,0 +1,97 @@
+"""The errors fastsched raises and the checks that raise them.
+
+Every check names the parameter, shows its value and says what is allowed, and runs before
+anything is compiled.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class FastschedError(ValueError):
+    """Base of every error that fastsched raises on purpose."""
+
+
+class ResultFileError(FastschedError):
+    """A file is not a result that fastsched wrote, or it is damaged."""
+
+
+def reject(name: str, value: object, allowed: str) -> NoReturn:
+    """Raise the standard error: the parameter, its value, what is allowed."""
+    text = repr(value)
+    if len(text) > 120:
+        text = text[:100] + " ... " + text[-12:]
+    raise FastschedError(f"{name} = {text}: {name} must be {allowed}")
+
+
+def real(
+    name: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+) -> float:
+    """Return `value` as a finite float inside the open and closed bounds given."""
+    bounds = (
+        (above, "greater than"),
+        (minimum, "at least"),
+        (below, "less than"),
+        (maximum, "at most"),
+    )
+    allowed = "a finite number" + "".join(
+        f", {words} {bound:g}" for bound, words in bounds if math.isfinite(bound)
+    )
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        reject(name, value, allowed)
+    number = float(value)
+    if not (math.isfinite(number) and above < number < below and minimum <= number <= maximum):
+        reject(name, value, allowed)
+    return number
+
+
+def integer(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
+    """Return `value` as an int inside the closed bounds given; 1e6 counts as an integer."""
+    allowed = f"an integer, at least {minimum}"
+    if maximum is not None:
+        allowed += f" and at most {maximum}"
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        value = int(value)
+    if isinstance(value, (bool, np.bool_)):
+        reject(name, value, allowed)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        reject(name, value, allowed)
+    if number < minimum or (maximum is not None and number > maximum):
+        reject(name, value, allowed)
+    return number
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """Return `value` if it is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        reject(name, value, "one of " + ", ".join(repr(option) for option in options))
+    return value
+
+
+def array(name: str, value: Any, *, ndim: tuple[int, ...], allowed: str) -> NDArray[np.float64]:
+    """Return `value` as a read-only float64 array of an allowed number of dimensions."""
+    try:
+        result = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        reject(name, value, allowed)
+    if result.ndim not in ndim or result.size == 0:
+        reject(name, value, f"{allowed}, got shape {result.shape}")
+    if not np.all(np.isfinite(result)):
+        reject(name, value, f"{allowed}, all finite")
+    result.setflags(write=False)
+    return result

@@ -1,0 +1,157 @@
+"""From a study to arrays, tiles and blocks, within a byte budget."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsched.errors import FastschedError
+from fastsched.kernels.body import GROUP, PRECISIONS, Arguments, kernel_source, load_kernel
+from fastsched.kernels.cpu import TileRunner
+from fastsched.kernels.philox import round_keys
+from fastsched.kernels.reduce import LANES
+from fastsched.study import Study
+
+# One thread makes about 1e9 coordinate updates a second: a call of 2^27 lasts about 0.15 s,
+# the delay of Ctrl-C, and one of 2^23 some ten times the cost of handling a block.
+_LARGEST_CALL = 2**27
+_SMALLEST_BLOCK = 2**23
+_BLOCKS_PER_THREAD = 16
+_OBSERVED_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class Block:
+    """Trajectories that one thread runs from start to end: the unit of all bookkeeping.
+
+    Attributes
+    ----------
+    first_tile, tiles : int
+        Tiles of `LANES` trajectories; `first_tile` is a multiple of the tiles of a full block.
+    count : int
+        Number of trajectories, less than tiles * LANES in the last block only.
+    """
+
+    first_tile: int
+    tiles: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a study runs: what its kernel is fed with, and its division into blocks.
+
+    Attributes
+    ----------
+    study : Study
+    arguments : Arguments
+    tiles, tiles_per_block : int
+        Number of tiles, and of tiles in a block, a power of two.
+    groups_per_call : int
+        Groups of four steps of one kernel call.
+    """
+
+    study: Study
+    arguments: Arguments
+    tiles: int
+    tiles_per_block: int
+    groups_per_call: int
+
+    @property
+    def work(self) -> int:
+        """Coordinate updates in all, with those of idle lanes and padded steps."""
+        return self.tiles * self.arguments.groups * GROUP * LANES * self.study.landscape.dim
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks in order."""
+        for first in range(0, self.tiles, self.tiles_per_block):
+            tiles = min(self.tiles_per_block, self.tiles - first)
+            count = min(tiles * LANES, self.study.trajectories - first * LANES)
+            yield Block(first, tiles, count)
+
+    def runner(self) -> TileRunner:
+        """Return what runs the blocks' tiles; compiles the kernel's source if it is new."""
+        study = self.study
+        source = kernel_source(
+            gradient=type(study.landscape).gradient_function,
+            constants=self.arguments.constants.shape[0],
+            update=study.optimizer.update_function,
+            slots=study.optimizer.slots,
+            coefficients=self.arguments.table.shape[1] - 1,
+            terms=[f for m in study.measures for f in m.term_functions(study.landscape)],
+            precision=study.precision,
+        )
+        return TileRunner(
+            load_kernel(source), self.arguments, self.tiles_per_block, self.groups_per_call
+        )
+
+
+def make_plan(study: Study, threads: int) -> Plan:
+    """Return the plan of a study for a number of threads.
+
+    Raises
+    ------
+    FastschedError
+        The run would need more memory than the machine has.
+    """
+    dim = study.landscape.dim
+    arguments = make_arguments(study)
+    tiles = -(-study.trajectories // LANES)
+    tile_work = arguments.groups * GROUP * LANES * dim
+    tile_bytes = arguments.terms * arguments.records * LANES * 8
+    share = max(_SMALLEST_BLOCK, tiles * tile_work // (threads * _BLOCKS_PER_THREAD))
+    most = max(1, min(min(share, _LARGEST_CALL) // tile_work, _OBSERVED_BYTES // tile_bytes))
+    tiles_per_block = 1 << (min(most, tiles).bit_length() - 1)
+    _check_memory(study, threads, arguments, tiles_per_block * tile_bytes)
+    return Plan(
+        study=study,
+        arguments=arguments,
+        tiles=tiles,
+        tiles_per_block=tiles_per_block,
+        groups_per_call=max(1, _LARGEST_CALL // (GROUP * LANES * dim))
+        if tiles_per_block == 1
+        else arguments.groups,
+    )
+
+
+def make_arguments(study: Study) -> Arguments:
+    """Return what the study's kernel is fed with."""
+    dtype = PRECISIONS[study.precision]
+    landscape, steps = study.landscape, study.steps
+    groups = -(-steps // GROUP)
+    coefficients = study.optimizer.coefficients(steps)
+    table = np.zeros((groups * GROUP, 1 + coefficients.shape[1]), dtype)
+    table[:steps, 0] = landscape.noise_scale(study.batch_sizes())
+    table[:steps, 1:] = coefficients
+    record = study.record_steps
+    record_at = np.full(groups * GROUP + 1, -1, np.int32)
+    record_at[record] = np.arange(len(record))
+    return Arguments(
+        constants=landscape.coordinates().astype(dtype),
+        start_moments=np.stack(landscape.start_moments()).astype(dtype),
+        table=table,
+        keys=round_keys(study.seed),
+        record_at=record_at,
+        slots=study.optimizer.slots,
+        terms=sum(len(m.term_functions(landscape)) for m in study.measures),
+        records=len(record),
+    )
+
+
+def _check_memory(study: Study, threads: int, arguments: Arguments, observed: int) -> None:
+    state = int(np.prod(arguments.state_shape)) * arguments.table.itemsize
+    # A block's histogram is at most twice as large as the values it counts.
+    needed = threads * (state + 3 * observed)
+    try:
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > available:
+        lower = "the dimension of the landscape" if state > 3 * observed else "record"
+        raise FastschedError(
+            f"the run needs {needed / 2**30:.1f} GiB on {threads} threads and this machine has "
+            f"{available / 2**30:.1f} GiB: lower {lower} or the number of threads"
+        )

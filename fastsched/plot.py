@@ -1,0 +1,107 @@
+"""Pictures of results; matplotlib is imported when a picture is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastsched.schedules import Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fastsched.result import Result
+
+# Okabe & Ito's palette, distinct under the common colour deficiencies.
+_CURVE = "#0072B2"
+_RATE = "#D55E00"
+_REFERENCE = "0.55"
+
+
+def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) -> Axes:
+    """Draw the loss of a result; see `Result.plot`."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
+    lr = getattr(result.study.optimizer, "lr", None)
+    colour = ax._get_lines.get_next_color() if ax.lines else _CURVE  # type: ignore[attr-defined]
+    _draw_curve(result, ax, colour, label if label is not None else f"lr = {lr!r}")
+    ax.set_xlabel("step (updates)")
+    ax.set_ylabel("loss")
+    ax.legend(frameon=False)
+    if not result.complete:
+        ax.set_title(f"interrupted after {result.trajectories:,} trajectories", fontsize="small")
+    return ax
+
+
+def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
+    """Draw one panel per named result: loss with quantile bands, and its learning rate."""
+    import matplotlib.pyplot as plt
+
+    columns = min(3, len(results))
+    rows = math.ceil(len(results) / columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(4 * columns, 2.9 * rows + 0.6),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    final = {name: float(result.data["loss"][-1]) for name, result in results.items()}
+    best = min(final, key=final.__getitem__)
+    for k, (ax, (name, result)) in enumerate(zip(axes.flat, results.items(), strict=False)):
+        _draw_curve(result, ax, _CURVE, "mean loss")
+        ax.axhline(final[best], color=_REFERENCE, linewidth=0.8, linestyle=":")
+        mark = "  (best)" if name == best else ""
+        ax.set_title(f"{name}: final loss {final[name]:.4g}{mark}", fontsize="medium")
+        steps = result.study.steps
+        lr = getattr(result.study.optimizer, "lr", None)
+        if isinstance(lr, Schedule):
+            rate_ax = ax.twinx()
+            rate_ax.plot(np.arange(steps), lr.values(steps), color=_RATE, linewidth=1.2)
+            rate_ax.set_ylim(0, 1.08 * float(np.max(lr.values(steps))))
+            rate_ax.tick_params(colors=_RATE, labelsize="small")
+            if k % columns == columns - 1:
+                rate_ax.set_ylabel("learning rate", color=_RATE)
+        if k // columns == rows - 1:
+            ax.set_xlabel("step (updates)")
+        if k % columns == 0:
+            ax.set_ylabel("loss")
+    for ax in list(axes.flat)[len(results) :]:
+        ax.set_visible(False)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.suptitle(title)
+    return figure
+
+
+def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
+    data = result.data
+    step, mean, se = (data[name].values for name in ("step", "loss", "loss_se"))
+    if "loss_quantile" in data:
+        orders, values = data["quantile"].values, data["loss_quantile"].values
+        for k in range(len(orders) // 2):
+            ax.fill_between(
+                step,
+                values[k],
+                values[-1 - k],
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+                label=f"{100 * orders[k]:g} - {100 * orders[-1 - k]:g} % of trajectories",
+            )
+    ax.fill_between(
+        step, mean - 2 * se, mean + 2 * se, color=colour, alpha=0.6, linewidth=0, label="+- 2 se"
+    )
+    ax.plot(step, mean, color=colour, linewidth=1.5, label=label)
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(0, max(float(step[-1]), 1.0))
+    if np.nanmin(mean) > 0:
+        ax.set_yscale("log")

@@ -1,0 +1,198 @@
+"""Running a study: blocks to threads, statistics merged in order, progress, interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
+
+import numba
+
+from fastsched.errors import FastschedError, choice
+from fastsched.kernels.cpu import TileRunner
+from fastsched.measures.base import Partial
+from fastsched.plan import Block, Plan, make_plan
+from fastsched.result import Result
+from fastsched.study import Study
+
+_DEVICES = ("auto", "cpu")
+
+
+class RunFailed(FastschedError):
+    """A block failed; `result` holds what was finished before it."""
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def run(study: Study, device: str = "auto", progress: bool = True) -> Result:
+    """Run a study and return its statistics.
+
+    Uses `numba.get_num_threads()` threads. The numbers depend on the study alone: not on the
+    number of threads nor on how the work is divided.
+
+    Ctrl-C ends the run after the blocks at work; what is finished becomes a result with
+    `complete=False`. A second Ctrl-C, or one before any block is finished, raises
+    KeyboardInterrupt.
+
+    Parameters
+    ----------
+    study : Study
+        What to run.
+    device : {"auto", "cpu"}, default "auto"
+        Where to run.
+    progress : bool, default True
+        Show a progress bar, where the output is a terminal.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    FastschedError
+        A parameter is not allowed, or the memory does not suffice; before any kernel starts.
+    RunFailed
+        A block failed after others were finished.
+    """
+    if not isinstance(study, Study):
+        raise FastschedError(f"study = {study!r}: study must be a Study")
+    choice("device", device, _DEVICES)
+    started = time.perf_counter()
+    plan = make_plan(study, numba.get_num_threads())
+    with _interrupts() as stop, _progress_bar(plan.work, progress) as advance:
+        merger, error = _run_blocks(plan, numba.get_num_threads(), stop, advance)
+    if merger.trajectories == 0:
+        raise error if error else KeyboardInterrupt
+    result = Result.from_partials(
+        study, merger.total(), merger.trajectories, time.perf_counter() - started
+    )
+    if error:
+        raise RunFailed(
+            f"the run failed after {merger.trajectories} of {study.trajectories} trajectories, "
+            f"which are in the attribute `result` of this error: {error}",
+            result,
+        ) from error
+    return result
+
+
+class _Merger:
+    """Merges blocks' statistics, in order, along the tree of `kernels.reduce`."""
+
+    def __init__(self, study: Study) -> None:
+        self._measures = study.measures
+        self._nodes: list[tuple[int, list[Partial]]] = []
+        self.trajectories = 0
+
+    def add(self, partials: list[Partial], count: int) -> None:
+        self.trajectories += count
+        level = 0
+        while self._nodes and self._nodes[-1][0] == level:
+            partials = self._merge(self._nodes.pop()[1], partials)
+            level += 1
+        self._nodes.append((level, partials))
+
+    def total(self) -> list[Partial]:
+        *nodes, (_, total) = self._nodes
+        for _, left in reversed(nodes):
+            total = self._merge(left, total)
+        return total
+
+    def _merge(self, left: list[Partial], right: list[Partial]) -> list[Partial]:
+        return [m.merge(a, b) for m, a, b in zip(self._measures, left, right, strict=True)]
+
+
+def _run_blocks(
+    plan: Plan, threads: int, stop: threading.Event, advance: Callable[[int], None]
+) -> tuple[_Merger, Exception | None]:
+    """Run the blocks in threads; return what is finished and the error that ended it."""
+    merger = _Merger(plan.study)
+    runner = plan.runner()
+    blocks = plan.blocks()
+    waiting: deque[tuple[Block, Future[list[Partial] | None]]] = deque()
+    error: Exception | None = None
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while True:
+                for block in itertools.islice(blocks, 2 * threads + 2 - len(waiting)):
+                    task = pool.submit(_run_block, plan, runner, block, stop, advance)
+                    waiting.append((block, task))
+                if not waiting:
+                    break
+                block, task = waiting.popleft()
+                partials = task.result()
+                if partials is None:
+                    break
+                merger.add(partials, block.count)
+        except Exception as exception:
+            error = exception
+        finally:
+            stop.set()
+    return merger, error
+
+
+def _run_block(
+    plan: Plan,
+    runner: TileRunner,
+    block: Block,
+    stop: threading.Event,
+    advance: Callable[[int], None],
+) -> list[Partial] | None:
+    observed = runner.run(block.first_tile, block.tiles, lambda: not stop.is_set(), advance)
+    if observed is None:
+        return None
+    partials = []
+    row = 0
+    for measure in plan.study.measures:
+        terms = len(measure.term_functions(plan.study.landscape))
+        partials.append(measure.reduce(observed[row : row + terms], block.count))
+        row += terms
+    return partials
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event; a second one raises KeyboardInterrupt."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def _progress_bar(work: int, show: bool) -> Iterator[Callable[[int], None]]:
+    """Yield what worker threads call with the coordinate updates they have done."""
+    if not show:
+        yield lambda updates: None
+        return
+    from tqdm.auto import tqdm
+
+    lock = threading.Lock()
+    # disable=None shows no bar where the output is not a terminal.
+    with tqdm(
+        total=work, unit=" updates", unit_scale=True, disable=None, delay=0.5, leave=False
+    ) as bar:
+
+        def advance(updates: int) -> None:
+            with lock:
+                bar.update(updates)
+
+        yield advance

@@ -1,0 +1,169 @@
+"""Immutable descriptions: values that print themselves, compare, hash and go through TOML.
+
+A study and everything it is made of (schedules, landscapes, optimizers, measures) is a
+`Spec`: a frozen dataclass whose fields are numbers, strings, tuples, read-only arrays or
+other specs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+
+import numpy as np
+
+from fastsched.errors import FastschedError
+
+_LONGEST_PRINTED_ARRAY = 1000
+_T = TypeVar("_T")
+
+
+@dataclass_transform(frozen_default=True)
+def spec(cls: type[_T]) -> type[_T]:
+    """Make a subclass of `Spec` a frozen dataclass (class decorator)."""
+    return dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+
+
+class Spec:
+    """Base of all descriptions; subclasses are decorated with `spec`.
+
+    A subclass normalises and checks its fields in `__post_init__` through `_set`.
+    """
+
+    registry: ClassVar[dict[str, type[Spec]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith("_"):
+            Spec.registry[cls.__name__] = cls
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _fields(self) -> dict[str, Any]:
+        # Not getattr: a field may have the name of a method (`Table(values)`, `s.values(steps)`).
+        return {f.name: vars(self)[f.name] for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked like a new one."""
+        unknown = sorted(set(changes) - set(self._fields()))
+        if unknown:
+            raise FastschedError(
+                f"{type(self).__name__} has no parameter {unknown[0]!r}; "
+                f"it has {', '.join(self._fields())}"
+            )
+        return type(self)(**{**self._fields(), **changes})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spec):
+            return NotImplemented
+        return _canonical(self) == _canonical(other)
+
+    def __hash__(self) -> int:
+        return hash(_canonical(self))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={format_value(v)}" for k, v in self._fields().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data (dicts, lists, numbers, strings) that `from_dict` reads back."""
+        fields = {k: _plain(v) for k, v in self._fields().items() if v is not None}
+        return {"type": type(self).__name__, **fields}
+
+    def digest(self) -> str:
+        """Return a SHA-256 of the content, the same in every process and on every machine."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def from_dict(data: Any, kind: type[_T], where: str) -> _T:
+    """Build a `kind` from what `Spec.to_dict` returned (or a person wrote in TOML).
+
+    Parameters
+    ----------
+    data
+        A mapping with the key `type` and the parameters of that type.
+    kind
+        The base class the result must be an instance of.
+    where
+        The place in the document, for error messages.
+
+    Raises
+    ------
+    FastschedError
+        Unknown type, unknown or missing parameter, or a bad value.
+    """
+    options = sorted(n for n, c in Spec.registry.items() if issubclass(c, kind) and _concrete(c))
+    if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
+        raise FastschedError(
+            f"{where} must be a table with the key 'type', one of {', '.join(options)}; got {data!r}"
+        )
+    name = data["type"]
+    if name not in options:
+        raise FastschedError(f"{where}.type = {name!r}: must be one of {', '.join(options)}")
+    cls = Spec.registry[name]
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    values = {key: value for key, value in data.items() if key != "type"}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise FastschedError(
+            f"{where} has the unknown key {unknown[0]!r}; {name} takes {', '.join(fields)}"
+        )
+    missing = [
+        n
+        for n, f in fields.items()
+        if n not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise FastschedError(f"{where} lacks the key {missing[0]!r}, which {name} needs")
+    return cls(**{key: _parsed(value, f"{where}.{key}") for key, value in values.items()})  # type: ignore[return-value]
+
+
+def format_value(value: Any) -> str:
+    """Return the text of a field: like `repr`, arrays as lists, long ones shortened."""
+    if isinstance(value, np.ndarray):
+        if value.size > _LONGEST_PRINTED_ARRAY:
+            flat = value.ravel()
+            shown = ", ".join(repr(float(x)) for x in (flat[0], flat[1], flat[2]))
+            return f"<array of shape {value.shape}: {shown}, ..., {float(flat[-1])!r}>"
+        return repr(value.tolist())
+    return repr(value)
+
+
+def _concrete(cls: type) -> bool:
+    return dataclasses.is_dataclass(cls) and "__dataclass_params__" in vars(cls)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return (type(value), *(_canonical(v) for v in value._fields().values()))
+    if isinstance(value, np.ndarray):
+        return (value.shape, value.dtype.str, value.tobytes())
+    if isinstance(value, tuple):
+        return tuple(_canonical(v) for v in value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _parsed(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        return from_dict(value, Spec, where)
+    if isinstance(value, list):
+        return [_parsed(v, f"{where}[{k}]") for k, v in enumerate(value)]
+    return value

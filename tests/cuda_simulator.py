@@ -1,0 +1,75 @@
+"""Run the kernel's device functions one thread per trajectory under Numba's CUDA simulator.
+
+Started by `test_kernels.py` in a process of its own, because the simulator is chosen by an
+environment variable before Numba is imported.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import cuda
+
+import fastsched as fs
+from fastsched.kernels.body import GROUP
+from fastsched.plan import make_plan
+
+THREADS = 4
+
+
+def main() -> None:
+    for momentum in (0.0, 0.9):
+        for precision in ("single", "double"):
+            study = fs.Study(
+                fs.Quadratic([1.0, 0.5, 0.1], noise="hessian", start=fs.Normal()),
+                fs.SGD(fs.Cosine(0.2, 10), momentum=momentum, weight_decay=0.01),
+                steps=10,
+                trajectories=9,
+                record=np.arange(11),
+                precision=precision,
+            )
+            compare(study)
+    print("CPU and CUDA simulator agree")
+
+
+def compare(study: fs.Study) -> None:
+    plan = make_plan(study, threads=1)
+    a = plan.arguments
+    runner = plan.runner()
+    # A GPU compiles `advance` as it is; the simulator runs kernels, hence their loops, in Python,
+    # which calls the same compiled device functions.
+    start, advance = runner._kernel.start.py_func, runner._kernel.advance.py_func
+
+    @cuda.jit
+    def kernel(state, constants, start_moments, table, keys, record_at, sums, totals, observed):
+        lane = cuda.grid(1)
+        if lane < observed.shape[2]:
+            mine, whole = sums[:, lane : lane + 1], totals[:, lane : lane + 1]
+            start(lane, lane + 1, 0, state, constants, start_moments, keys, record_at, whole,
+                  observed, 0)  # fmt: skip
+            advance(lane, lane + 1, 0, 0, table.shape[0] // GROUP, state, constants, table, keys,
+                    record_at, mine, whole, observed, 0)  # fmt: skip
+
+    n = study.trajectories
+    blocks = -(-n // THREADS)
+    dtype = a.table.dtype
+    observed = np.zeros((a.terms, a.records, n))
+    kernel[blocks, THREADS](
+        np.zeros((a.state_shape[0], a.state_shape[1], n), dtype),
+        a.constants,
+        a.start_moments,
+        a.table,
+        a.keys,
+        a.record_at,
+        np.zeros((GROUP * a.terms, n), dtype),
+        np.zeros((GROUP * a.terms, n)),
+        observed,
+    )
+    tiles = runner.run(0, plan.tiles, lambda: True, lambda updates: None)
+    assert tiles is not None
+    # The compiled loop contracts multiplications and additions, the simulator does not.
+    tolerance = 1e-5 if study.precision == "single" else 1e-13
+    np.testing.assert_allclose(observed, tiles[:, :, :n], rtol=tolerance, atol=tolerance / 100)
+
+
+if __name__ == "__main__":
+    main()

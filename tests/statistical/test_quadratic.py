@@ -1,0 +1,258 @@
+"""Monte Carlo against the exact finite-time moments of the noisy quadratic model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import fastsched as fs
+
+STEPS = 500
+H = 1 / np.arange(1, 101)
+LANDSCAPE = fs.Quadratic(H, noise="hessian", start=fs.Normal(0.0, 1.0))
+
+
+def lifted_moments(landscape, optimizer, batch_sizes):
+    """Return per coordinate the mean and covariance of (x, v) after every step, naively.
+
+    The update is read off the optimizer's plain rule, which is linear: one step from unit
+    vectors gives its matrix. Shapes (steps + 1, d, 2) and (steps + 1, d, 2, 2).
+    """
+    h, sigma = landscape.eigenvalues, landscape.noise_std
+    mean0, std0 = landscape.start_moments()
+    steps, dim = len(batch_sizes), len(h)
+    values = optimizer.hyperparameters(steps)
+    mean = np.zeros((dim, 2))
+    mean[:, 0] = mean0
+    cov = np.zeros((dim, 2, 2))
+    cov[:, 0, 0] = std0**2
+    means, covs = [mean], [cov]
+
+    def step(x, v, g, t):
+        x, *rest = optimizer.reference_step(x, (v,) if optimizer.slots else (), g, values, t)
+        return np.stack([x, rest[0] if rest else np.zeros_like(x)], axis=-1)
+
+    zero, one = np.zeros(dim), np.ones(dim)
+    for t in range(steps):
+        matrix = np.stack([step(one, zero, h, t), step(zero, one, zero, t)], axis=-1)
+        noise = step(zero, zero, sigma / np.sqrt(batch_sizes[t]), t)
+        mean = np.einsum("dij,dj->di", matrix, mean)
+        cov = np.einsum("dij,djk,dlk->dil", matrix, cov, matrix)
+        cov = cov + noise[:, :, None] * noise[:, None, :]
+        means.append(mean)
+        covs.append(cov)
+    return np.array(means), np.array(covs)
+
+
+def exact_loss(study):
+    """Return mean and standard deviation of the loss after every step (minimum at 0)."""
+    mean, cov = lifted_moments(study.landscape, study.optimizer, study.batch_sizes())
+    h, m, s = study.landscape.eigenvalues, mean[:, :, 0], cov[:, :, 0, 0]
+    variance = np.sum((h * s) ** 2 / 2 + h**2 * m**2 * s, axis=1)
+    return np.sum(h * (m**2 + s), axis=1) / 2, np.sqrt(variance)
+
+
+def largest_z(study, result=None):
+    """Return the largest |z| of mean and of standard deviation over the recorded steps."""
+    data = (result or fs.run(study, progress=False)).data
+    mean, std = (curve[study.record_steps] for curve in exact_loss(study))
+    noisy = std > 1e-12
+    z = (data["loss"].values - mean)[noisy] / data["loss_se"].values[noisy]
+    z_std = (data["loss_std"].values - std)[noisy] / data["loss_std_se"].values[noisy]
+    np.testing.assert_allclose(data["loss"].values[~noisy], mean[~noisy], rtol=1e-5)
+    return np.max(np.abs(z), initial=0), np.max(np.abs(z_std), initial=0)
+
+
+GOLDEN = [
+    (fs.SGD(0.5), 0.045052462333),
+    (fs.SGD(fs.Cosine(0.5, STEPS)), 0.020756040135),
+    (fs.SGD(fs.Linear(0.5, STEPS)), 0.020428398515),
+    (fs.SGD(fs.InverseSqrt(0.5)), 0.328829518081),
+    (fs.SGD(0.05, momentum=0.9), 0.041150123596),
+    (fs.SGD(fs.Cosine(0.05, STEPS), momentum=0.9), 0.020769199271),
+    (fs.SGD(0.05, momentum=0.9, nesterov=True), 0.037637260573),
+    (fs.SGD(fs.Cosine(0.05, STEPS), momentum=0.9, nesterov=True), 0.020759471065),
+]
+
+
+@pytest.mark.parametrize(
+    "precision", ["single", pytest.param("double", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(("optimizer", "loss"), GOLDEN)
+def test_golden_values(optimizer, loss, precision):
+    study = fs.Study(
+        LANDSCAPE, optimizer, STEPS, 2**16, batch_size=16, record=[STEPS], precision=precision
+    )
+    assert exact_loss(study)[0][-1] == pytest.approx(loss, rel=1e-9)
+    data = fs.run(study, progress=False).data
+    z = (data["loss"].item() - loss) / data["loss_se"].item()
+    assert abs(z) <= 4
+    assert 0.01 * loss / data["loss_se"].item() > 8
+
+
+FAMILIES = {
+    "classical": fs.SGD(fs.Exponential(0.05, 0.99), momentum=0.9, velocity="classical"),
+    "classical Nesterov": fs.SGD(
+        fs.Cosine(0.05, 200), momentum=0.8, nesterov=True, velocity="classical"
+    ),
+    "negative momentum": fs.SGD(0.5, momentum=-0.5),
+    "coupled decay": fs.SGD(0.3, momentum=0.5, weight_decay=0.02),
+    "coupled decay, Nesterov": fs.SGD(0.1, momentum=0.5, nesterov=True, weight_decay=0.02),
+    "decay by lr": fs.SGD(fs.Cosine(0.3, 200), weight_decay=0.05, decay="lr"),
+    "decay by schedule": fs.SGD(
+        fs.Linear(0.3, 200), momentum=0.6, weight_decay=0.01, decay="schedule"
+    ),
+    "constant decay": fs.SGD(0.3, weight_decay=0.005, decay="constant"),
+    "scheduled momentum": fs.SGD(0.05, momentum=fs.Linear(0.9, 200, final=-0.4)),
+    "scheduled decay": fs.SGD(0.3, weight_decay=fs.Linear(0.0, 200, final=0.1), decay="lr"),
+    "warm restarts": fs.SGD(fs.WarmRestarts(0.5, 20, multiplier=2), momentum=0.3),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_against_the_lifted_recursion(family):
+    landscape = fs.Quadratic(
+        np.geomspace(1, 0.01, 40),
+        noise=np.linspace(1, 0.2, 40),
+        start=fs.Normal(np.linspace(-1, 1, 40), 0.5),
+    )
+    study = fs.Study(
+        landscape,
+        FAMILIES[family],
+        steps=200,
+        trajectories=20_000,
+        batch_size=fs.Linear(1, 200, final=9),
+        seed=7,
+        record=30,
+    )
+    z_mean, z_std = largest_z(study)
+    assert z_mean <= 4.5
+    assert z_std <= 4.5
+
+
+def test_the_comparison_can_fail():
+    """Noise 1 % too strong, a schedule off by one step, the other velocity: all are seen."""
+    study = fs.Study(
+        fs.Quadratic(H, noise=1.0, start=fs.Normal()),
+        fs.SGD(fs.Exponential(0.2, 0.97), momentum=0.8),
+        steps=100,
+        trajectories=40_000,
+        record=30,
+    )
+    assert max(largest_z(study)) <= 4.5
+    optimizer = study.optimizer
+    for wrong in (
+        study.replace(landscape=study.landscape.replace(noise=1.01)),
+        study.replace(optimizer=optimizer.replace(lr=fs.Exponential(0.2 * 0.97, 0.97))),
+        study.replace(optimizer=optimizer.replace(velocity="classical")),
+    ):
+        assert max(largest_z(study, fs.run(wrong, progress=False))) > 5
+
+
+def test_quantiles_against_the_exact_law():
+    """Equal curvatures: the loss is a scaled chi-square, noncentral with a mean start."""
+    dim, n = 5, 200_000
+    for start in (0.0, 1.0):
+        study = fs.Study(
+            fs.Quadratic(np.full(dim, 0.5), noise=0.8, start=start),
+            fs.SGD(fs.Cosine(0.4, 60), momentum=0.5),
+            steps=60,
+            trajectories=n,
+            record=[5, 20, 60],
+            measures=fs.Loss(quantiles=(0.01, 0.1, 0.5, 0.9, 0.99)),
+        )
+        data = fs.run(study, progress=False).data
+        mean, cov = lifted_moments(study.landscape, study.optimizer, study.batch_sizes())
+        for t in study.record_steps:
+            s, m = cov[t, 0, 0, 0], mean[t, 0, 0]
+            law = stats.ncx2(dim, dim * m**2 / s, scale=0.25 * s)
+            found = data["loss_quantile"].sel(step=t).values
+            orders = data["quantile"].values
+            exact = law.ppf(orders)
+            error = np.sqrt(orders * (1 - orders) / n) / law.pdf(exact)
+            assert np.max(np.abs((found - exact) / error)) <= 4
+            np.testing.assert_allclose(
+                data["loss_quantile_se"].sel(step=t).values, error, rtol=0.25
+            )
+
+
+def test_standard_errors_are_right():
+    """Over many seeds the z-scores of mean, deviation and quantile have unit variance."""
+    study = fs.Study(
+        fs.Quadratic(np.full(10, 1.0), noise=1.0, start=0.0), fs.SGD(0.2), 30, 1000, record=[30]
+    )
+    mean, std = (curve[-1] for curve in exact_loss(study))
+    law = stats.chi2(10, scale=mean / 10)
+    names = ("loss", "loss_std", "loss_quantile")
+    scores = {name: [] for name in names}
+    for seed in range(400):
+        data = fs.run(study.replace(seed=seed), progress=False).data
+        for name, exact in zip(names, (mean, std, law.ppf(0.5)), strict=True):
+            value, se = data[name], data[name + "_se"]
+            if name == "loss_quantile":
+                value, se = value.sel(quantile=0.5), se.sel(quantile=0.5)
+            scores[name].append((value.item() - exact) / se.item())
+    for name, z in scores.items():
+        tolerance = 4 * np.sqrt(2 / len(z)) + (0.1 if name != "loss" else 0)
+        assert abs(np.var(z) - 1) < tolerance, name
+        assert abs(np.mean(z)) < 4 / np.sqrt(len(z)) + (0.2 if name != "loss" else 0), name
+    assert stats.kstest(scores["loss"], "norm").pvalue > 1e-3
+
+
+def test_robbins_monro():
+    """eta = 1/(k + 1), h = c = 1: E x_n^2 = 1/n exactly."""
+    study = fs.Study(
+        fs.Quadratic([1.0], noise=1.0, start=3.0),
+        fs.SGD(fs.InverseTime(1.0)),
+        1000,
+        100_000,
+        record=[1, 10, 100, 1000],
+        precision="double",
+    )
+    data = fs.run(study, progress=False).data
+    z = (data["loss"].values - 0.5 / study.record_steps) / data["loss_se"].values
+    assert np.max(np.abs(z)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "edge"),
+    [
+        (fs.SGD(1.0), 2.0),
+        (fs.SGD(1.0, momentum=0.9), 3.8),
+        (fs.SGD(1.0, momentum=0.9, nesterov=True), 3.8 / 2.8),
+    ],
+)
+def test_stability_edges(optimizer, edge):
+    """Cohen et al. 2021: bounded at 0.999 of the edge, divergent at 1.001; noise-free."""
+    losses = {}
+    for factor in (0.999, 1.001):
+        study = fs.Study(
+            fs.Quadratic([1.0], noise=0.0),
+            optimizer.replace(lr=factor * edge),
+            20_000,
+            16,
+            record=[20_000],
+            precision="double",
+        )
+        losses[factor] = fs.run(study, progress=False).data
+    assert losses[0.999]["loss"].item() < 1
+    beyond = losses[1.001]
+    assert beyond["diverged"].item() == 1 or beyond["loss"].item() > 1e6
+
+
+def test_noise_free_overshoot_of_heavy_ball():
+    """Depth of the first swing past the minimum: mu = 0.9, eta h = 0.1 gives 0.603717 at 9."""
+    study = fs.Study(
+        fs.Quadratic([1.0], noise=0.0),
+        fs.SGD(0.1, momentum=0.9),
+        40,
+        1,
+        record=np.arange(41),
+        precision="double",
+    )
+    loss = fs.run(study, progress=False).data["loss"].values
+    first_minimum = int(np.argmax(np.diff(loss) > 0))
+    swing = first_minimum + int(np.argmax(np.diff(loss[first_minimum:]) < 0))
+    assert swing == 9
+    assert np.sqrt(2 * loss[swing]) == pytest.approx(0.603717, abs=1e-6)

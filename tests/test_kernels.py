@@ -1,0 +1,246 @@
+"""The fast kernel against plain NumPy, trajectory by trajectory, and its reproducibility."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastsched as fs
+from fastsched.kernels import body, reference
+from fastsched.kernels.philox import STREAM_NOISE
+from fastsched.kernels.reduce import LANES
+from fastsched.plan import make_plan
+
+TOLERANCE = {"single": 2e-4, "double": 1e-10}
+
+
+def fast_losses(study):
+    """Return the recorded losses of every trajectory, shape (records, trajectories)."""
+    plan = make_plan(study, threads=1)
+    runner = plan.runner()
+    parts = []
+    for block in plan.blocks():
+        observed = runner.run(block.first_tile, block.tiles, lambda: True, lambda updates: None)
+        parts.append(observed[0, :, : block.count].copy())
+    return np.concatenate(parts, axis=1)
+
+
+def slow_losses(study, trajectories=None):
+    """As `fast_losses`, by the reference."""
+    return reference.simulate(
+        study.landscape,
+        study.optimizer,
+        study.batch_sizes(),
+        study.record_steps,
+        np.arange(study.trajectories) if trajectories is None else trajectories,
+        study.seed,
+        study.precision,
+    )
+
+
+finite = st.floats(-2, 2)
+positive = st.floats(0.01, 1.0)
+
+
+@st.composite
+def schedules(draw, low, high):
+    kind = draw(st.sampled_from(["number", "cosine", "steps", "warmup", "table"]))
+    a, b = draw(st.floats(low, high)), draw(st.floats(low, high))
+    if kind == "number":
+        return a
+    if kind == "cosine":
+        return fs.Cosine(a, draw(st.integers(1, 30)), final=b)
+    if kind == "steps":
+        return fs.Piecewise([draw(st.integers(1, 20))], [a, b])
+    if kind == "warmup":
+        return fs.Constant(a).warmup(draw(st.integers(1, 10)), start=b)
+    return fs.Table([a, b, (a + b) / 2])
+
+
+@st.composite
+def quadratics(draw):
+    dim = draw(st.sampled_from([1, 2, 5, 63, 64, 65, 130]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    curvature = rng.uniform(0.05, 1.0, dim)
+    if draw(st.booleans()):
+        basis = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+        curvature = basis @ np.diag(curvature) @ basis.T
+        curvature = (curvature + curvature.T) / 2
+        noise = draw(st.sampled_from([0.0, 0.7, "hessian"]))
+        std = 0.5
+    else:
+        noise = draw(st.sampled_from([0.0, 0.7, "hessian", "vector"]))
+        noise = rng.uniform(0, 1, dim) if noise == "vector" else noise
+        std = rng.uniform(0, 1, dim)
+    start = draw(st.sampled_from(["number", "vector", "normal"]))
+    mean = rng.normal(size=dim)
+    return fs.Quadratic(
+        curvature,
+        noise=noise,
+        start={"number": 1.5, "vector": mean, "normal": fs.Normal(mean, std)}[start],
+        minimum=draw(st.sampled_from([0.0, 0.3])),
+    )
+
+
+@st.composite
+def studies(draw):
+    optimizer = fs.SGD(
+        lr=draw(schedules(0.01, 0.8)),
+        momentum=draw(st.one_of(st.just(0.0), schedules(-0.5, 0.9))),
+        nesterov=draw(st.booleans()),
+        weight_decay=draw(st.one_of(st.just(0.0), schedules(0.0, 0.1))),
+        decay=draw(st.sampled_from(fs.SGD.DECAYS)),
+        velocity=draw(st.sampled_from(fs.SGD.VELOCITIES)),
+    )
+    steps = draw(st.integers(1, 40))
+    return fs.Study(
+        draw(quadratics()),
+        optimizer,
+        steps=steps,
+        trajectories=draw(st.integers(1, 40)),
+        batch_size=draw(st.one_of(st.integers(1, 64), st.just(fs.Linear(1, 30, final=20)))),
+        seed=draw(st.integers(0, 2**64 - 1)),
+        record=np.arange(steps + 1),
+        precision=draw(st.sampled_from(["single", "double"])),
+    )
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(studies())
+def test_agrees_with_reference(study):
+    fast, slow = fast_losses(study), slow_losses(study)
+    assert fast.shape == slow.shape == (study.steps + 1, study.trajectories)
+    # The floor of a rounding error in theta, as a loss, for trajectories that reach the minimum.
+    scale = np.maximum(slow, 1e-5 * slow.max())
+    assert np.max(np.abs(fast - slow) / scale) < TOLERANCE[study.precision]
+
+
+def test_many_steps_and_coordinates_agree_with_reference():
+    study = fs.Study(
+        fs.Quadratic(1 / np.arange(1, 301), noise="hessian", start=fs.Normal()),
+        fs.SGD(fs.Cosine(0.05, 1000), momentum=0.9),
+        steps=1003,
+        trajectories=20,
+        record=20,
+        seed=2**63 + 5,
+    )
+    np.testing.assert_allclose(fast_losses(study), slow_losses(study), rtol=2e-4)
+
+
+def test_single_and_double_draw_the_same_numbers():
+    single = fs.Study(
+        fs.Quadratic(1 / np.arange(1, 11)), fs.SGD(0.1, momentum=0.5), steps=60, trajectories=50
+    )
+    double = single.replace(precision="double")
+    np.testing.assert_allclose(fast_losses(single), fast_losses(double), rtol=1e-3)
+
+
+def test_first_trajectories_of_a_larger_run_are_the_same(small_study):
+    large = fast_losses(small_study.replace(trajectories=1000))
+    np.testing.assert_array_equal(large[:, :100], fast_losses(small_study))
+
+
+def same(a, b):
+    """Return whether two results hold the same bits."""
+    return all(np.array_equal(a.data[n], b.data[n], equal_nan=True) for n in a.data) and list(
+        a.data
+    ) == list(b.data)
+
+
+@pytest.mark.parametrize("trajectories", [1, 15, 16, 17, 777, 4096])
+def test_same_bits_for_any_threads_and_block_size(trajectories, monkeypatch):
+    study = fs.Study(
+        fs.Quadratic(1 / np.arange(1, 21), start=fs.Normal()),
+        fs.SGD(0.1, momentum=0.9),
+        steps=101,
+        trajectories=trajectories,
+    )
+    threads = numba.get_num_threads()
+    results = []
+    for number in {1, threads}:
+        for observed_bytes in (2**24, 2**19, 1):
+            monkeypatch.setattr("fastsched.plan._OBSERVED_BYTES", observed_bytes)
+            numba.set_num_threads(number)
+            results.append(fs.run(study, progress=False))
+    numba.set_num_threads(threads)
+    monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
+    monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
+    assert make_plan(study, 1).groups_per_call < make_plan(study, 1).arguments.groups
+    results.append(fs.run(study, progress=False))
+    assert all(same(results[0], other) for other in results[1:])
+    assert not same(results[0], fs.run(study.replace(seed=1), progress=False))
+
+
+def test_cuda_simulator_runs_the_same_functions():
+    """Thread per trajectory: the CPU's device functions, the same numbers, no second copy."""
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    script = os.path.join(os.path.dirname(__file__), "cuda_simulator.py")
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "agree" in done.stdout
+
+
+def test_kernel_is_cached_on_disk(small_study, tmp_path):
+    """A second process loads the kernel and compiles nothing."""
+    script = (
+        "import fastsched as fs\n"
+        f"study = fs.Study.from_toml({small_study.to_toml()!r})\n"
+        "fs.run(study, progress=False)\n"
+        "from fastsched.plan import make_plan\n"
+        "runner = make_plan(study, 1).runner()\n"
+        "stats = runner._kernel.run_tiles.stats\n"
+        "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))\n"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert outputs == [["0", "1"], ["1", "0"]]
+
+
+def test_kernel_name_depends_on_the_functions_it_inlines(monkeypatch):
+    source = body.kernel_source(
+        gradient=fs.Quadratic.gradient_function,
+        constants=4,
+        update=fs.SGD(0.1).update_function,
+        slots=0,
+        coefficients=2,
+        terms=[fs.Quadratic.loss_function],
+        precision="single",
+    )
+    before = body._fingerprint(source)
+    assert before == body._fingerprint(source)
+    monkeypatch.setattr(body.inspect, "getsource", lambda module: "edited")
+    assert body._fingerprint(source) != before
+
+
+def test_lanes_beyond_the_last_trajectory_are_not_counted():
+    study = fs.Study(fs.Quadratic([1.0]), fs.SGD(0.1), steps=8, trajectories=LANES + 3)
+    losses = fast_losses(study)
+    data = fs.run(study, progress=False).data
+    np.testing.assert_allclose(data["loss"], losses.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(data["loss_std"], losses.std(axis=1, ddof=1), rtol=1e-9)
+
+
+def test_noise_is_used_once():
+    """The noise of steps and coordinates of one trajectory never repeats."""
+    draws = [reference.normals(0, np.arange(3), t, 50, STREAM_NOISE, "double") for t in range(40)]
+    values = np.stack(draws).ravel()
+    assert np.unique(values).size == values.size

@@ -1,0 +1,104 @@
+"""Results: files, tables, pictures."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray
+
+import fastsched as fs
+from fastsched.demo import demo, steps_to, zoo
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def result(small_study):
+    return fs.run(small_study, progress=False)
+
+
+def test_save_and_load(result, tmp_path):
+    path = tmp_path / "out.nc"
+    result.save(path)
+    again = fs.load(path)
+    assert again.study == result.study
+    assert again.complete
+    xarray.testing.assert_identical(again.data, result.data)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_study_of_many_numbers_is_saved(tmp_path):
+    study = fs.Study(fs.Quadratic(1 / np.arange(1.0, 20_001)), fs.SGD(0.1), 4, 16)
+    result = fs.run(study, progress=False)
+    result.save(tmp_path / "out.nc")
+    assert fs.load(tmp_path / "out.nc").study == study
+
+
+def test_function_schedules_cannot_be_saved(tmp_path):
+    study = fs.Study(fs.Quadratic([1.0]), fs.SGD(fs.Function(lambda t: 0.1)), 4, 16)
+    with pytest.raises(fs.FastschedError, match="Table"):
+        fs.run(study, progress=False).save(tmp_path / "out.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_our_file(result, tmp_path):
+    with pytest.raises(fs.ResultFileError, match="there is no such file"):
+        fs.load(tmp_path / "none.nc")
+    (tmp_path / "text.nc").write_text("not a result")
+    with pytest.raises(fs.ResultFileError, match="not a NetCDF file"):
+        fs.load(tmp_path / "text.nc")
+    xarray.Dataset({"loss": ("step", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    with pytest.raises(fs.ResultFileError, match="not a result of fastsched"):
+        fs.load(tmp_path / "other.nc")
+    result.save(tmp_path / "ours.nc")
+    whole = (tmp_path / "ours.nc").read_bytes()
+    (tmp_path / "ours.nc").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(fs.ResultFileError, match="damaged"):
+        fs.load(tmp_path / "ours.nc")
+    with pytest.raises(fs.FastschedError, match="does not exist"):
+        result.save(tmp_path / "no" / "out.nc")
+
+
+def test_summary(result):
+    text = result.summary()
+    assert repr(result) == text
+    lines = text.splitlines()
+    assert "Quadratic(d=3), SGD(lr=Cosine" in lines[0]
+    assert "100 trajectories, 50 steps" in lines[1]
+    assert lines[3].split() == "step loss +- std +- 5 % 25 % 50 % 75 % 95 %".split()
+    first, last = lines[4].split(), lines[-1].split()
+    assert first[0] == "0"
+    assert last[0] == "50"
+    assert float(last[1]) == pytest.approx(float(result.data["loss"][-1]), rel=1e-3)
+    assert len(result.summary(rows=5).splitlines()) == 9
+
+
+def test_plot(result, tmp_path):
+    ax = result.plot()
+    assert ax.get_xlabel() == "step (updates)"
+    assert ax.get_ylabel() == "loss"
+    result.plot(ax, label="again")
+    assert [line.get_label() for line in ax.lines][-1] == "again"
+    ax.get_figure().savefig(tmp_path / "fig.png")
+    assert (tmp_path / "fig.png").stat().st_size > 10_000
+
+
+def test_demo(tmp_path, capsys):
+    results = demo(tmp_path / "zoo.png", trajectories=32, progress=False)
+    assert list(results) == list(zoo())
+    text = capsys.readouterr().out
+    for name in zoo():
+        assert name in text
+    assert (tmp_path / "zoo.png").stat().st_size > 50_000
+
+
+def test_steps_to_a_target():
+    study = fs.Study(
+        fs.Quadratic([1.0], noise=0.0), fs.SGD(0.5), 10, 16, record=np.arange(11)
+    )
+    result = fs.run(study, progress=False)
+    assert steps_to(result, 1.0) == (0.0, 0.0)
+    assert steps_to(result, 0.125)[0] == pytest.approx(1.0)
+    assert steps_to(result, 0.078125)[0] == pytest.approx(1.5)
+    assert steps_to(result, 1e-9) == (np.inf, np.inf)
