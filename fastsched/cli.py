@@ -90,7 +90,7 @@ def _plot(options: argparse.Namespace) -> int:
     from fastsched.result import load
 
     _check_folder(options.output)
-    figure = load(options.result).plot().get_figure()
+    figure = load(options.result).plot().get_figure(root=True)
     assert figure is not None
     figure.savefig(options.output, dpi=150)
     print(f"picture: {options.output}")

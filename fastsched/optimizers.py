@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +47,7 @@ class Optimizer(Spec, abc.ABC):
     def reference_step(
         self,
         theta: NDArray[np.floating],
-        state: tuple[NDArray[np.floating], ...],
+        state: Sequence[NDArray[np.floating]],
         gradient: NDArray[np.floating],
         hyperparameters: dict[str, NDArray[np.float64]],
         t: int,
@@ -232,7 +233,7 @@ class SGD(Optimizer):
     def reference_step(
         self,
         theta: NDArray[np.floating],
-        state: tuple[NDArray[np.floating], ...],
+        state: Sequence[NDArray[np.floating]],
         gradient: NDArray[np.floating],
         hyperparameters: dict[str, NDArray[np.float64]],
         t: int,

@@ -108,14 +108,14 @@ class Result:
         if "loss" not in data:
             return "\n".join([*head, repr(data)])
         table = [["step", "loss", "+-", "std", "+-"]]
-        quantiles = data["quantile"].values if "loss_quantile" in data else []
+        quantiles = data["quantile"].values.tolist() if "loss_quantile" in data else []
         table[0] += [f"{100 * q:g} %" for q in quantiles]
         chosen = np.unique(np.rint(np.linspace(0, data.sizes["step"] - 1, rows)).astype(int))
         for k in chosen:
             row = data.isel(step=k)
             names = ("loss", "loss_se", "loss_std", "loss_std_se")
             cells = [f"{int(row['step'])}", *(f"{float(row[n]):.4g}" for n in names)]
-            if len(quantiles):
+            if quantiles:
                 cells += [f"{q:.4g}" for q in row["loss_quantile"].values]
             table.append(cells)
         lines = [*head, "", *format_table(table)]

@@ -101,7 +101,8 @@ def from_dict(data: Any, kind: type[_T], where: str) -> _T:
     options = sorted(n for n, c in Spec.registry.items() if issubclass(c, kind) and _concrete(c))
     if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
         raise FastschedError(
-            f"{where} must be a table with the key 'type', one of {', '.join(options)}; got {data!r}"
+            f"{where} must be a table with the key 'type', one of {', '.join(options)}; "
+            f"got {data!r}"
         )
     name = data["type"]
     if name not in options:

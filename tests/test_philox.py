@@ -133,8 +133,7 @@ def _moment_z_scores(z):
     powers = [np.mean(z.astype(np.float64) ** k) for k in range(1, 7)]
     exact = [0, 1, 0, 3, 0, 15, 0, 105, 0, 945, 0, 10395]
     return [
-        (powers[k - 1] - exact[k - 1])
-        / np.sqrt((exact[2 * k - 1] - exact[k - 1] ** 2) / n)
+        (powers[k - 1] - exact[k - 1]) / np.sqrt((exact[2 * k - 1] - exact[k - 1] ** 2) / n)
         for k in range(1, 7)
     ]
 

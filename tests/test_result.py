@@ -66,7 +66,7 @@ def test_summary(result):
     lines = text.splitlines()
     assert "Quadratic(d=3), SGD(lr=Cosine" in lines[0]
     assert "100 trajectories, 50 steps" in lines[1]
-    assert lines[3].split() == "step loss +- std +- 5 % 25 % 50 % 75 % 95 %".split()
+    assert " ".join(lines[3].split()) == "step loss +- std +- 5 % 25 % 50 % 75 % 95 %"
     first, last = lines[4].split(), lines[-1].split()
     assert first[0] == "0"
     assert last[0] == "50"
@@ -94,9 +94,7 @@ def test_demo(tmp_path, capsys):
 
 
 def test_steps_to_a_target():
-    study = fs.Study(
-        fs.Quadratic([1.0], noise=0.0), fs.SGD(0.5), 10, 16, record=np.arange(11)
-    )
+    study = fs.Study(fs.Quadratic([1.0], noise=0.0), fs.SGD(0.5), 10, 16, record=np.arange(11))
     result = fs.run(study, progress=False)
     assert steps_to(result, 1.0) == (0.0, 0.0)
     assert steps_to(result, 0.125)[0] == pytest.approx(1.0)

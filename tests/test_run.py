@@ -196,5 +196,7 @@ def test_import_is_light():
         "heavy = ['scipy.stats', 'matplotlib', 'xarray', 'pandas', 'h5py', 'torch', 'jax', 'tqdm'];"
         "print([m for m in heavy if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

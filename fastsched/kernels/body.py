@@ -275,7 +275,8 @@ def load_kernel(source: str) -> ModuleType:
             file.write(source)
         os.replace(file.name, path)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -295,8 +296,8 @@ def _fingerprint(source: str) -> str:
 @functools.cache
 def _cache_folder() -> Path:
     """Return a folder for generated modules: the user's cache, else a temporary one."""
-    if numba.config.CACHE_DIR:
-        base = Path(numba.config.CACHE_DIR)
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        base = Path(os.environ["NUMBA_CACHE_DIR"])
     elif sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
     else:

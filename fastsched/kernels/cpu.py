@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ class TileRunner:
             progress(tiles * (end - begin) * GROUP * LANES * state.shape[1])
         return observed
 
-    def _workspace(self) -> tuple[NDArray[np.floating], ...]:
+    def _workspace(self) -> tuple[NDArray[Any], ...]:
         if not hasattr(self._local, "arrays"):
             a = self._arguments
             dtype = a.table.dtype
@@ -94,7 +95,7 @@ class TileRunner:
         return self._local.arrays
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray[np.floating]:
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an uninitialised array that starts at a cache line, so that no vector straddles."""
     size = int(np.prod(shape)) * dtype.itemsize
     raw = np.empty(size + _CACHE_LINE, np.uint8)

@@ -8,6 +8,8 @@ and the optimizer's update come from their plain NumPy forms.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ _MASK = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
-def philox(counter: tuple[NDArray[np.uint64], ...], seed: int) -> tuple[NDArray[np.uint64], ...]:
+def philox(counter: tuple[Any, ...], seed: int) -> tuple[NDArray[np.uint64], ...]:
     """Return the four words of Philox4x32-10 for broadcastable counter words."""
     a, b, c, d = counter
     for k in range(ROUNDS):
@@ -44,14 +46,13 @@ def normals(
 
     In "single" precision the uniforms have 32 bits, in "double" 64.
     """
-    zero = np.uint64(0)
     counter = (
         np.arange(dim, dtype=np.uint64)[None, :],
-        np.uint64(step // 4) + zero,
+        np.uint64(step // 4),
         np.asarray(trajectories, dtype=np.uint64)[:, None],
     )
-    high = philox((*counter, np.uint64(stream) + zero), seed)
-    low = philox((*counter, np.uint64(stream | LOW_WORDS) + zero), seed)
+    high = philox((*counter, np.uint64(stream)), seed)
+    low = philox((*counter, np.uint64(stream | LOW_WORDS)), seed)
     pair = 2 * (step % 4 // 2)
     radius_word, angle_word = (word.astype(np.float64) for word in high[pair : pair + 2])
     if precision == "double":
@@ -59,7 +60,7 @@ def normals(
         fraction = low[pair + 1] * 2.0**-32
     else:
         radius_word = (radius_word.astype(np.float32) + np.float32(0.5)).astype(np.float64)
-        fraction = 0.0
+        fraction = np.zeros_like(angle_word)
     radius = np.sqrt(-2 * np.log(radius_word * 2.0**-32))
     # Bits 30 and 31 of the angle word exchange the coordinates and flip both signs.
     signed = np.mod(angle_word + 2.0**29, 2.0**30) - 2.0**29
@@ -82,21 +83,20 @@ def simulate(
 
     All arithmetic is in the dtype of `precision`; the normals are rounded to it.
     """
-    dtype = np.float32 if precision == "single" else np.float64
+    dtype: Any = np.float32 if precision == "single" else np.float64
     steps, dim = len(batch_sizes), landscape.dim
     mean, std = landscape.start_moments()
     draw = normals(seed, trajectories, 0, dim, STREAM_START, precision)
     theta = (mean + std * draw).astype(dtype)
-    state = tuple(np.zeros_like(theta) for _ in range(optimizer.slots))
+    state = [np.zeros_like(theta) for _ in range(optimizer.slots)]
     hyperparameters = optimizer.hyperparameters(steps)
     recorded = set(record_steps.tolist())
     losses = [landscape.reference_loss(theta)] if 0 in recorded else []
     for t in range(steps):
         draw = normals(seed, trajectories, t, dim, STREAM_NOISE, precision).astype(dtype)
         gradient = landscape.reference_gradient(theta, draw, batch_sizes[t]).astype(dtype)
-        theta, *state = optimizer.reference_step(theta, tuple(state), gradient, hyperparameters, t)
-        theta = theta.astype(dtype)
-        state = tuple(slot.astype(dtype) for slot in state)
+        moved = optimizer.reference_step(theta, state, gradient, hyperparameters, t)
+        theta, *state = (array.astype(dtype) for array in moved)
         if t + 1 in recorded:
             losses.append(landscape.reference_loss(theta.astype(np.float64)))
     return np.stack(losses)

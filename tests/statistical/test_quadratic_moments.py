@@ -76,13 +76,11 @@ GOLDEN = [
 ]
 
 
-@pytest.mark.parametrize(
-    "precision", ["single", pytest.param("double", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("precision", ["single", pytest.param("double", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("optimizer", "loss"), GOLDEN)
 def test_golden_values(optimizer, loss, precision):
     study = fs.Study(
-        LANDSCAPE, optimizer, STEPS, 2**16, batch_size=16, record=[STEPS], precision=precision
+        LANDSCAPE, optimizer, STEPS, 100_000, batch_size=16, record=[STEPS], precision=precision
     )
     assert exact_loss(study)[0][-1] == pytest.approx(loss, rel=1e-9)
     data = fs.run(study, progress=False).data

@@ -1,0 +1,25 @@
+"""The examples in the docstrings run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import fastsched
+
+MODULES = [m.name for m in pkgutil.walk_packages(fastsched.__path__, "fastsched.")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name: str) -> None:
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, extraglobs={"np": __import__("numpy")}).failed == 0
+
+
+def test_every_public_function_and_class_is_documented() -> None:
+    for name in fastsched.__all__:
+        value = getattr(fastsched, name)
+        assert isinstance(value, str) or value.__doc__, name
