@@ -6,6 +6,7 @@ import doctest
 import importlib
 import pkgutil
 
+import numpy as np
 import pytest
 
 import fastsched
@@ -16,7 +17,8 @@ MODULES = [m.name for m in pkgutil.walk_packages(fastsched.__path__, "fastsched.
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name: str) -> None:
     module = importlib.import_module(name)
-    assert doctest.testmod(module, extraglobs={"np": __import__("numpy")}).failed == 0
+    names = {name: getattr(fastsched, name) for name in fastsched.__all__} | {"np": np}
+    assert doctest.testmod(module, extraglobs=names).failed == 0
 
 
 def test_every_public_function_and_class_is_documented() -> None:

@@ -77,8 +77,8 @@ _COS_64 = (
 
 _HALF_32 = np.float32(0.5)
 _ONE_32 = np.float32(1.0)
-_RADIANS_32 = np.float32(np.pi / 2 * 2.0**-30)
-_RADIANS_64 = np.float64(np.pi / 2 * 2.0**-30)
+_RADIANS_32 = np.float32(np.pi / 2 * 2.0**-32)
+_RADIANS_64 = np.float64(np.pi / 2 * 2.0**-32)
 _SWAP = np.int32(0x40000000)
 
 
@@ -126,7 +126,7 @@ def cos_sin_single(word):
     coordinates and bit 31 flips both signs, which together reach every angle once.
     """
     w = _I(word)
-    a = _F(_I(_I(w << _I(2)) >> _I(2))) * _RADIANS_32
+    a = _F(_I(w << _I(2))) * _RADIANS_32
     z = a * a
     s = a + a * z * (_SIN_32[0] + z * (_SIN_32[1] + z * _SIN_32[2]))
     c = _ONE_32 - _HALF_32 * z + z * z * (_COS_32[0] + z * (_COS_32[1] + z * _COS_32[2]))
@@ -144,7 +144,7 @@ def cos_sin_double(word, fraction):
     As `cos_sin_single`, the angle refined by a float64 `fraction` in [0, 1) of the last bit.
     """
     w = _I(word)
-    a = (_D(_I(_I(w << _I(2)) >> _I(2))) + fraction) * _RADIANS_64
+    a = (_D(_I(w << _I(2))) + 4.0 * fraction) * _RADIANS_64
     z = a * a
     p = _SIN_64[5] + z * _SIN_64[6]
     p = _SIN_64[4] + z * p
