@@ -12,12 +12,12 @@ from fastsched.kernels import reduce
 
 
 def naive_moments(values):
-    """Return count, mean, central power sums, minimum and maximum of what has not diverged."""
+    """Return count, mean and central power sums of what has not diverged."""
     x = values[np.abs(values) <= reduce.DIVERGED_ABOVE]
     if x.size == 0:
-        return np.array([0, 0, 0, 0, 0, np.inf, -np.inf])
+        return np.zeros(5)
     d = x - x.mean()
-    return np.array([x.size, x.mean(), *(np.sum(d**k) for k in (2, 3, 4)), x.min(), x.max()])
+    return np.array([x.size, x.mean(), *(np.sum(d**k) for k in (2, 3, 4))])
 
 
 def padded(values):
@@ -36,14 +36,14 @@ def test_moments(n, seed, kind):
         values[2, rng.random(n) < 0.3] = 1e35
     moments = reduce.block_moments(padded(values), n)
     with np.errstate(invalid="ignore"):
-        expected = np.array([naive_moments(row) for row in values])
+        expected = np.stack([naive_moments(row) for row in values], axis=1)
     np.testing.assert_allclose(moments, expected, rtol=1e-7, atol=1e-7)
 
 
 def test_moments_of_equal_values_are_exact():
     value = 0.1
     moments = reduce.block_moments(np.full((1, 48), value), 45)
-    np.testing.assert_array_equal(moments, [[45, value, 0, 0, 0, value, value]])
+    np.testing.assert_array_equal(moments, np.array([[45, value, 0, 0, 0]]).T)
 
 
 @pytest.mark.parametrize("n", [16, 100, 1000, 1024])
@@ -53,7 +53,7 @@ def test_tree_gives_the_same_bits_for_any_block(n):
     for tiles in (1, 2, 8):
         size = tiles * reduce.LANES
         nodes = [
-            (0, reduce.block_moments(values[:, k : k + size], min(size, n - k)))
+            (0, reduce.block_moments(values[:, k : k + size].copy(), min(size, n - k)))
             for k in range(0, n, size)
         ]
         stack = []
@@ -83,7 +83,7 @@ def test_quantiles(seed, kind):
     if kind == "wide":
         values = np.exp(20 * rng.normal(size=(3, n)))
     orders = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
-    found = reduce.histogram_quantiles(*histogram(values), 3, n, orders)
+    found = reduce.histogram_quantiles(*histogram(values), n, orders)
     ordered = np.sort(values, axis=1)
     rank = (orders * n).astype(int)
     low, high = ordered[:, rank - 1].T, ordered[:, rank + 1].T
@@ -94,7 +94,7 @@ def test_quantiles(seed, kind):
 def test_histograms_merge_exactly():
     values = np.random.default_rng(0).gamma(0.5, size=(4, 3000))
     whole = histogram(values)
-    parts = [histogram(values[:, k : k + 1000]) for k in (0, 1000, 2000)]
+    parts = [histogram(values[:, k : k + 1000])[:2] for k in (0, 1000, 2000)]
     for order in ((0, 1, 2), (2, 0, 1)):
         a, b, c = (parts[k] for k in order)
         merged = reduce.merge_histograms(*reduce.merge_histograms(*a, *b), *c)
@@ -107,11 +107,11 @@ def test_diverged_values_are_infinite_in_quantiles():
     values = np.arange(1.0, 101.0)[None, :].copy()
     values[0, 90:] = np.nan
     orders = np.array([0.5, 0.89, 0.95])
-    found = reduce.histogram_quantiles(*histogram(values), 1, 100, orders)[:, 0]
+    found = reduce.histogram_quantiles(*histogram(values), 100, orders)[:, 0]
     np.testing.assert_allclose(found[:2], [50, 89], rtol=0.02)
     assert found[2] == np.inf
     everything = np.full((2, 32), np.inf)
-    nothing = reduce.histogram_quantiles(*histogram(everything), 2, 32, orders)
+    nothing = reduce.histogram_quantiles(*histogram(everything), 32, orders)
     assert np.all(nothing == np.inf)
 
 
@@ -119,7 +119,7 @@ def test_quantiles_of_a_large_sample():
     n = 1_000_000
     values = np.random.default_rng(1).chisquare(1, size=(1, n))
     orders = np.array([0.001, 0.05, 0.5, 0.95, 0.999])
-    found = reduce.histogram_quantiles(*histogram(values), 1, n, orders)[:, 0]
+    found = reduce.histogram_quantiles(*histogram(values), n, orders)[:, 0]
     exact = stats.chi2.ppf(orders, 1)
     error = np.sqrt(orders * (1 - orders) / n) / stats.chi2.pdf(exact, 1)
     assert np.max(np.abs((found - exact) / error)) < 4

@@ -20,7 +20,8 @@ LANES = 16
 DIVERGED_ABOVE = 1e30
 """A recorded value that is not finite or beyond this bound counts as diverged."""
 
-COUNT, MEAN, M2, M3, M4, MINIMUM, MAXIMUM = range(7)
+MOMENTS = 5
+COUNT, MEAN, M2, M3, M4 = range(MOMENTS)
 
 # A bin is a power of two split into 2^7 equal parts, so at most 0.8 % wide.
 _MANTISSA_BITS = 7
@@ -30,98 +31,101 @@ _BINS = 2 * _ZERO_BIN
 _MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _combine(nodes, i, j):
-    """Add node j to node i (Pebay 2008, SAND2008-6212, eqs. 2.1-2.4 for two sets)."""
-    nb = nodes[j, COUNT]
-    if nb == 0.0:
-        return
-    na = nodes[i, COUNT]
-    if na == 0.0:
-        nodes[i] = nodes[j]
-        return
+# Inlined, without fast-math: a loop over tiles runs as vector code with a scalar remainder,
+# and contracted or reordered sums could differ in their last bits between the two.
+_strict = numba.njit(forceinline=True, error_model="numpy")
+
+
+@_strict
+def _combine(na, ma, a2, a3, a4, nb, mb, b2, b3, b4):
+    """Return the moments of two sets together (Pebay 2008, SAND2008-6212, eqs. 2.1-2.4)."""
     n = na + nb
-    delta = nodes[j, MEAN] - nodes[i, MEAN]
-    part = delta / n
-    a2, b2 = nodes[i, M2], nodes[j, M2]
-    a3, b3 = nodes[i, M3], nodes[j, M3]
-    nodes[i, M4] += (
-        nodes[j, M4]
-        + delta * part * part * part * na * nb * (na * na - na * nb + nb * nb)
+    delta = mb - ma if na > 0.0 and nb > 0.0 else 0.0
+    part = delta / max(n, 1.0)
+    product = na * nb
+    m4 = (
+        a4
+        + b4
+        + delta * part * part * part * product * (na * na - product + nb * nb)
         + 6.0 * part * part * (na * na * b2 + nb * nb * a2)
         + 4.0 * part * (na * b3 - nb * a3)
     )
-    nodes[i, M3] = a3 + b3 + delta * part * part * na * nb * (na - nb)
-    nodes[i, M3] += 3.0 * part * (na * b2 - nb * a2)
-    nodes[i, M2] = a2 + b2 + delta * part * na * nb
-    nodes[i, MEAN] += part * nb
-    nodes[i, COUNT] = n
-    nodes[i, MINIMUM] = min(nodes[i, MINIMUM], nodes[j, MINIMUM])
-    nodes[i, MAXIMUM] = max(nodes[i, MAXIMUM], nodes[j, MAXIMUM])
+    m3 = a3 + b3 + delta * part * part * product * (na - nb) + 3.0 * part * (na * b2 - nb * a2)
+    m2 = a2 + b2 + delta * part * product
+    return n, (ma if na > 0.0 else mb) + part * nb, m2, m3, m4
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _leaf(values, begin, end, node):
-    """Write the moments of the values that have not diverged."""
-    count, total = 0.0, 0.0
-    low, high = np.inf, -np.inf
-    for k in range(begin, end):
-        x = values[k]
-        if abs(x) <= DIVERGED_ABOVE:
-            count += 1.0
-            total += x
-            low = min(low, x)
-            high = max(high, x)
-    mean = total / max(count, 1.0)
-    if low == high:
-        mean = low
-    m2 = m3 = m4 = 0.0
-    for k in range(begin, end):
-        x = values[k]
-        if abs(x) <= DIVERGED_ABOVE:
-            d = x - mean
-            m2 += d * d
-            m3 += d * d * d
-            m4 += d * d * d * d
-    node[COUNT], node[MEAN], node[M2], node[M3], node[M4] = count, mean, m2, m3, m4
-    node[MINIMUM], node[MAXIMUM] = low, high
+@_strict
+def _leaf(values, begin, count):
+    """Return the moments of a tile's values that have not diverged.
+
+    Without branches, so that it becomes vector code. Sums are of differences from the first
+    value, which makes the moments of equal values exact.
+    """
+    shift = values[begin] if abs(values[begin]) <= DIVERGED_ABOVE else 0.0
+    n, total = 0.0, 0.0
+    for lane in range(LANES):
+        x = values[begin + lane]
+        valid = (abs(x) <= DIVERGED_ABOVE) & (begin + lane < count)
+        n += 1.0 if valid else 0.0
+        total += x - shift if valid else 0.0
+    mean = shift + total / max(n, 1.0)
+    m2, m3, m4 = 0.0, 0.0, 0.0
+    for lane in range(LANES):
+        x = values[begin + lane]
+        valid = (abs(x) <= DIVERGED_ABOVE) & (begin + lane < count)
+        d = x - mean if valid else 0.0
+        square = d * d
+        m2 += square
+        m3 += square * d
+        m4 += square * square
+    return n, mean, m2, m3, m4
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def block_moments(observed, count):
-    """Return the moments of each row over its first `count` columns, shape (rows, 7).
+    """Return the moments of each row over its first `count` columns, shape (5, rows).
 
-    The columns are the trajectories of a block, which starts at a multiple of `LANES`. The
-    seven numbers are the count of values that have not diverged, their mean, the central sums
-    of powers 2, 3 and 4, the minimum and the maximum.
+    The columns are the trajectories of a block, whole tiles of them. The five numbers are the
+    count of values that have not diverged, their mean, and the central sums of powers 2, 3, 4.
     """
     rows = observed.shape[0]
     tiles = (count + LANES - 1) // LANES
-    nodes = np.empty((tiles, 7))
-    result = np.empty((rows, 7))
+    result = np.empty((MOMENTS, rows))
+    nodes = np.empty((MOMENTS, tiles))
+    parents = np.empty((MOMENTS, (tiles + 1) // 2))
     for row in range(rows):
-        for tile in range(tiles):
-            begin = tile * LANES
-            _leaf(observed[row], begin, min(begin + LANES, count), nodes[tile])
-        stride = 1
-        while stride < tiles:
-            for tile in range(0, tiles - stride, 2 * stride):
-                _combine(nodes, tile, tile + stride)
-            stride *= 2
-        result[row] = nodes[0]
+        values = observed[row]
+        for k in range(tiles):
+            nodes[0, k], nodes[1, k], nodes[2, k], nodes[3, k], nodes[4, k] = _leaf(
+                values, k * LANES, count
+            )
+        remaining = tiles
+        while remaining > 1:
+            pairs = remaining // 2
+            _combine_columns(nodes[:, 0:remaining:2], nodes[:, 1:remaining:2], parents, pairs)
+            if remaining % 2:
+                parents[:, pairs] = nodes[:, remaining - 1]
+            remaining = (remaining + 1) // 2
+            nodes[:, :remaining] = parents[:, :remaining]
+        result[:, row] = nodes[:, 0]
     return result
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _combine_columns(left, right, out, columns):
+    for k in range(columns):
+        out[0, k], out[1, k], out[2, k], out[3, k], out[4, k] = _combine(
+            left[0, k], left[1, k], left[2, k], left[3, k], left[4, k],
+            right[0, k], right[1, k], right[2, k], right[3, k], right[4, k],
+        )  # fmt: skip
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def merge_moments(left, right):
     """Return the moments of two neighbouring nodes of the tree, row by row."""
-    pair = np.empty((2, 7))
     result = np.empty_like(left)
-    for row in range(left.shape[0]):
-        pair[0] = left[row]
-        pair[1] = right[row]
-        _combine(pair, 0, 1)
-        result[row] = pair[0]
+    _combine_columns(left, right, result, left.shape[1])
     return result
 
 
@@ -133,14 +137,18 @@ def block_histogram(observed, count):
     -------
     keys, counts : int64 arrays
         The occupied bins only, ascending; a key is row * 2^19 + bin.
+    extrema : array of shape (rows, 2)
+        The smallest and the largest value of each row.
     """
     rows = observed.shape[0]
     keys = np.empty(rows * count, np.int64)
     counts = np.empty(rows * count, np.int64)
+    extrema = np.empty((rows, 2))
     dense = np.zeros(_BINS, np.int32)
     used = 0
     for row in range(rows):
         low, high = _BINS, -1
+        smallest, largest = np.inf, -np.inf
         for k in range(count):
             x = observed[row, k]
             if abs(x) <= DIVERGED_ABOVE:
@@ -150,13 +158,16 @@ def block_histogram(observed, count):
                 dense[index] += 1
                 low = min(low, index)
                 high = max(high, index)
+                smallest = min(smallest, x)
+                largest = max(largest, x)
+        extrema[row, 0], extrema[row, 1] = smallest, largest
         for index in range(low, high + 1):
             if dense[index] > 0:
                 keys[used] = row * _BINS + index
                 counts[used] = dense[index]
                 dense[index] = 0
                 used += 1
-    return keys[:used].copy(), counts[:used].copy()
+    return keys[:used].copy(), counts[:used].copy(), extrema
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -183,14 +194,16 @@ def merge_histograms(left_keys, left_counts, right_keys, right_counts):
 def histogram_quantiles(
     keys: NDArray[np.int64],
     counts: NDArray[np.int64],
-    rows: int,
+    extrema: NDArray[np.float64],
     trajectories: int,
     probabilities: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the quantiles of every row, shape (probabilities, rows).
 
-    Diverged trajectories count as infinite. Inside a bin the values are taken as evenly spread.
+    Diverged trajectories count as infinite. Inside a bin the values are taken as evenly spread,
+    between the row's extrema.
     """
+    rows = len(extrema)
     total = np.concatenate([[0], np.cumsum(counts)])
     row_begin = np.searchsorted(keys, np.arange(rows + 1, dtype=np.int64) * _BINS)
     below = total[row_begin[:-1]]
@@ -203,7 +216,8 @@ def histogram_quantiles(
     index = keys[position] - np.arange(rows) * _BINS
     low, high = _bin_edge(index), _bin_edge(index + 1)
     inside = (below + rank - total[position]) / counts[position]
-    return np.where(infinite, np.inf, low + (high - low) * inside)
+    values = np.clip(low + (high - low) * inside, extrema[:, 0], extrema[:, 1])
+    return np.where(infinite, np.inf, values)
 
 
 def _bin_edge(index: NDArray[np.int64]) -> NDArray[np.float64]:

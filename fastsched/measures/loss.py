@@ -13,6 +13,8 @@ from fastsched.landscapes.base import Landscape
 from fastsched.measures.base import Measure, Partial, Variables
 from fastsched.spec import spec
 
+_HISTOGRAM = ("keys", "counts", "extrema")
+
 
 @spec
 class Loss(Measure):
@@ -72,7 +74,7 @@ class Loss(Measure):
     def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
         partial = {"moments": reduce.block_moments(observed[0], count)}
         if self.quantiles:
-            partial["keys"], partial["counts"] = reduce.block_histogram(observed[0], count)
+            partial |= zip(_HISTOGRAM, reduce.block_histogram(observed[0], count), strict=True)
         return partial
 
     def merge(self, left: Partial, right: Partial) -> Partial:
@@ -81,15 +83,17 @@ class Loss(Measure):
             merged["keys"], merged["counts"] = reduce.merge_histograms(
                 left["keys"], left["counts"], right["keys"], right["counts"]
             )
+            low, high = (f(left["extrema"], right["extrema"]) for f in (np.minimum, np.maximum))
+            merged["extrema"] = np.stack([low[:, 0], high[:, 1]], axis=1)
         return merged
 
     def variables(self, total: Partial, trajectories: int) -> Variables:
         moments = total["moments"]
-        n = moments[:, reduce.COUNT]
+        n = moments[reduce.COUNT]
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.where(n > 0, moments[:, reduce.MEAN], np.nan)
-            variance = moments[:, reduce.M2] / (n - 1)
-            m2, m4 = moments[:, reduce.M2] / n, moments[:, reduce.M4] / n
+            mean = np.where(n > 0, moments[reduce.MEAN], np.nan)
+            variance = moments[reduce.M2] / (n - 1)
+            m2, m4 = moments[reduce.M2] / n, moments[reduce.M4] / n
             std_se = np.where(m2 > 0, np.sqrt(np.maximum(m4 - m2**2, 0) / (4 * n * m2)), 0.0)
         std = np.where(n > 1, np.sqrt(variance), np.nan)
         diverged = 1 - n / trajectories
@@ -110,16 +114,12 @@ class Loss(Measure):
     def _quantiles(
         self, total: Partial, trajectories: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        moments = total["moments"]
         q = np.array(self.quantiles)
         spread = np.sqrt(q * (1 - q) / trajectories)
         orders = np.concatenate([q, np.maximum(q - spread, 0), np.minimum(q + spread, 1)])
         values = reduce.histogram_quantiles(
-            total["keys"], total["counts"], len(moments), trajectories, orders
+            total["keys"], total["counts"], total["extrema"], trajectories, orders
         )
-        finite = np.isfinite(values)
-        clipped = np.clip(values, moments[:, reduce.MINIMUM], moments[:, reduce.MAXIMUM])
-        values = np.where(finite, clipped, values)
         middle, below, above = np.split(values, 3)
         with np.errstate(invalid="ignore"):
             return middle, (above - below) / 2

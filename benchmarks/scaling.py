@@ -1,0 +1,139 @@
+"""How the cost of an update depends on size, steps, trajectories and threads, side by side.
+
+Each row varies one thing at equal total work; the variants take turns, and a ratio is the median
+over rounds of the ratio to the first variant within a round. Answers are checked against the
+exact moments first.
+
+    python benchmarks/scaling.py [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+
+import numba
+from suite.quadratic import _FIRST_RESULT, check, study
+
+import fastsched as fs
+
+WORK = 10**9
+
+
+def sized(dim: int, trajectories: int, steps: int) -> fs.Study:
+    """Return a study whose default record is 64 steps."""
+    return study(dim, trajectories, steps)
+
+
+ROWS: dict[str, dict[str, fs.Study]] = {
+    "dimension (T = 500)": {
+        f"d = {d}": sized(d, max(32, WORK // (500 * d)), 500)
+        for d in (1000, 10, 100, 10_000, 10**5)
+    },
+    "trajectories (d = 10)": {
+        f"N = {n}": sized(10, n, WORK // (10 * n)) for n in (10**4, 10**3, 10**5, 10**6)
+    },
+    "steps (d = 20)": {
+        f"T = {t}": sized(20, WORK // (20 * t), t) for t in (1000, 100, 10_000, 10**5)
+    },
+}
+
+
+def cost(value: fs.Study) -> float:
+    """Return the nanoseconds of one coordinate update of a whole run."""
+    started = time.perf_counter()
+    fs.run(value, progress=False)
+    seconds = time.perf_counter() - started
+    return 1e9 * seconds / (value.landscape.dim * value.trajectories * value.steps)
+
+
+def take_turns(variants: Mapping[str, Callable[[], float]], rounds: int) -> None:
+    """Print the median of each variant and its ratio to the first."""
+    values: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, measure in variants.items():
+            values[name].append(measure())
+    base = next(iter(values.values()))
+    for name, measured in values.items():
+        ratio = statistics.median(v / b for v, b in zip(measured, base, strict=True))
+        print(f"| {name} | {statistics.median(measured):.3f} | {ratio:.3f} |")
+
+
+def with_threads(threads: int, value: fs.Study) -> float:
+    """Return the cost with a number of threads."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        return cost(value)
+    finally:
+        numba.set_num_threads(before)
+
+
+def seconds_of(script: str, cache: str) -> float:
+    """Return the seconds of a new process."""
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "NUMBA_CACHE_DIR": cache}, check=True
+    )
+    return time.perf_counter() - started
+
+
+def cold(script: str) -> float:
+    """Return the seconds of a new process with an empty cache."""
+    with tempfile.TemporaryDirectory() as empty:
+        return seconds_of(script, empty)
+
+
+def peak_memory(value: fs.Study) -> float:
+    """Return the peak memory of a new process that runs a study, in MB."""
+    script = (
+        "import resource, fastsched as fs; "
+        f"fs.run(fs.Study.from_toml({value.to_toml()!r}), progress=False); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    return int(done.stdout) * resource.getpagesize() / 4096 / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    for title, variants in ROWS.items():
+        for value in variants.values():
+            check(value)
+        print(f"\n| {title} | ns per update | ratio |\n|---|---|---|")
+        take_turns({name: lambda v=v: cost(v) for name, v in variants.items()}, rounds)
+    print("\n| threads (d = 1000) | ns per update | ratio |\n|---|---|---|")
+    value = study(1000, 4096, 200)
+    take_turns({f"{n}": lambda n=n: with_threads(n, value) for n in (2, 1)}, rounds)
+    print("\n| start-up, new process | seconds | ratio |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as cache:
+        seconds_of(_FIRST_RESULT, cache)
+        take_turns(
+            {
+                "first result, filled cache": lambda: seconds_of(_FIRST_RESULT, cache),
+                "first result, empty cache": lambda: cold(_FIRST_RESULT),
+                "import fastsched": lambda: seconds_of("import fastsched", cache),
+            },
+            rounds,
+        )
+    print("\n| peak memory of a process (d = 100, T = 20) | MB | ratio |\n|---|---|---|")
+    take_turns(
+        {
+            f"N = {n:,}": lambda n=n: peak_memory(study(100, n, 20))
+            for n in (1000, 100_000, 1_000_000)
+        },
+        1,
+    )
+
+
+if __name__ == "__main__":
+    main()
