@@ -58,7 +58,9 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
     best = min(final, key=final.__getitem__)
     for k, (ax, (name, result)) in enumerate(zip(axes.flat, results.items(), strict=False)):
         _draw_curve(result, ax, _CURVE, "mean loss")
-        ax.axhline(final[best], color=_REFERENCE, linewidth=0.8, linestyle=":")
+        ax.axhline(
+            final[best], color=_REFERENCE, linewidth=0.8, linestyle=":", label="best final loss"
+        )
         mark = "  (best)" if name == best else ""
         ax.set_title(f"{name}: final loss {final[name]:.4g}{mark}", fontsize="medium")
         steps = result.study.steps
@@ -98,7 +100,13 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
                 label=f"{100 * orders[k]:g} - {100 * orders[-1 - k]:g} % of trajectories",
             )
     ax.fill_between(
-        step, mean - 2 * se, mean + 2 * se, color=colour, alpha=0.6, linewidth=0, label="+- 2 se"
+        step,
+        mean - 2 * se,
+        mean + 2 * se,
+        color=colour,
+        alpha=0.6,
+        linewidth=0,
+        label="± 2 standard errors",
     )
     ax.plot(step, mean, color=colour, linewidth=1.5, label=label)
     ax.set_xscale("symlog", linthresh=1)
