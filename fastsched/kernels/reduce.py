@@ -37,22 +37,30 @@ _strict = numba.njit(forceinline=True, error_model="numpy")
 
 
 @_strict
-def _combine(na, ma, a2, a3, a4, nb, mb, b2, b3, b4):
-    """Return the moments of two sets together (Pebay 2008, SAND2008-6212, eqs. 2.1-2.4)."""
+def _combine(left, i, right, j, out, k):
+    """Write to column k the moments of columns i and j together.
+
+    Pebay 2008, SAND2008-6212, eqs. 2.1-2.4; an empty set changes nothing.
+    """
+    na, ma, a2, a3, a4 = left[0, i], left[1, i], left[2, i], left[3, i], left[4, i]
+    nb, mb, b2, b3, b4 = right[0, j], right[1, j], right[2, j], right[3, j], right[4, j]
     n = na + nb
     delta = mb - ma if na > 0.0 and nb > 0.0 else 0.0
     part = delta / max(n, 1.0)
     product = na * nb
-    m4 = (
+    out[COUNT, k] = n
+    out[MEAN, k] = (ma if na > 0.0 else mb) + part * nb
+    out[M2, k] = a2 + b2 + delta * part * product
+    out[M3, k] = (
+        a3 + b3 + delta * part * part * product * (na - nb) + 3.0 * part * (na * b2 - nb * a2)
+    )
+    out[M4, k] = (
         a4
         + b4
         + delta * part * part * part * product * (na * na - product + nb * nb)
         + 6.0 * part * part * (na * na * b2 + nb * nb * a2)
         + 4.0 * part * (na * b3 - nb * a3)
     )
-    m3 = a3 + b3 + delta * part * part * product * (na - nb) + 3.0 * part * (na * b2 - nb * a2)
-    m2 = a2 + b2 + delta * part * product
-    return n, (ma if na > 0.0 else mb) + part * nb, m2, m3, m4
 
 
 @_strict
@@ -93,39 +101,33 @@ def block_moments(observed, count):
     tiles = (count + LANES - 1) // LANES
     result = np.empty((MOMENTS, rows))
     nodes = np.empty((MOMENTS, tiles))
-    parents = np.empty((MOMENTS, (tiles + 1) // 2))
+    parents = np.empty((MOMENTS, tiles))
     for row in range(rows):
-        values = observed[row]
         for k in range(tiles):
             nodes[0, k], nodes[1, k], nodes[2, k], nodes[3, k], nodes[4, k] = _leaf(
-                values, k * LANES, count
+                observed[row], k * LANES, count
             )
         remaining = tiles
         while remaining > 1:
             pairs = remaining // 2
-            _combine_columns(nodes[:, 0:remaining:2], nodes[:, 1:remaining:2], parents, pairs)
+            for k in range(pairs):
+                _combine(nodes, 2 * k, nodes, 2 * k + 1, parents, k)
             if remaining % 2:
-                parents[:, pairs] = nodes[:, remaining - 1]
-            remaining = (remaining + 1) // 2
-            nodes[:, :remaining] = parents[:, :remaining]
-        result[:, row] = nodes[:, 0]
+                for m in range(MOMENTS):
+                    parents[m, pairs] = nodes[m, remaining - 1]
+            remaining -= pairs
+            nodes, parents = parents, nodes
+        for m in range(MOMENTS):
+            result[m, row] = nodes[m, 0]
     return result
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _combine_columns(left, right, out, columns):
-    for k in range(columns):
-        out[0, k], out[1, k], out[2, k], out[3, k], out[4, k] = _combine(
-            left[0, k], left[1, k], left[2, k], left[3, k], left[4, k],
-            right[0, k], right[1, k], right[2, k], right[3, k], right[4, k],
-        )  # fmt: skip
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def merge_moments(left, right):
     """Return the moments of two neighbouring nodes of the tree, row by row."""
     result = np.empty_like(left)
-    _combine_columns(left, right, result, left.shape[1])
+    for row in range(left.shape[1]):
+        _combine(left, row, right, row, result, row)
     return result
 
 
