@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastsched.errors import FastschedError
+from fastsched.errors import FastschedError, reject
 from fastsched.version import VERSION
 
 
@@ -89,7 +89,7 @@ def _show(options: argparse.Namespace) -> int:
 def _plot(options: argparse.Namespace) -> int:
     from fastsched.result import load
 
-    _check_folder(options.output)
+    _check_picture(options.output)
     figure = load(options.result).plot().get_figure(root=True)
     assert figure is not None
     figure.savefig(options.output, dpi=150)
@@ -100,9 +100,18 @@ def _plot(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from fastsched.demo import demo
 
-    _check_folder(options.output)
+    _check_picture(options.output)
     results = demo(options.output, options.trajectories)
     return 0 if all(result.complete for result in results.values()) else 130
+
+
+def _check_picture(path: Path) -> None:
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    _check_folder(path)
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        reject("output", str(path), "a picture's name with an ending in " + ", ".join(formats))
 
 
 def _check_folder(path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -124,7 +125,9 @@ def from_dict(data: Any, kind: type[_T], where: str) -> _T:
     ]
     if missing:
         raise FastschedError(f"{where} lacks the key {missing[0]!r}, which {name} needs")
-    return cls(**{key: _parsed(value, f"{where}.{key}") for key, value in values.items()})  # type: ignore[return-value]
+    hints = typing.get_type_hints(cls)
+    parsed = {k: _parsed(v, _spec_of(hints[k]), f"{where}.{k}") for k, v in values.items()}
+    return cls(**parsed)  # type: ignore[return-value]
 
 
 def format_value(value: Any) -> str:
@@ -162,9 +165,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _parsed(value: Any, where: str) -> Any:
+def _parsed(value: Any, kind: type[Spec] | None, where: str) -> Any:
     if isinstance(value, Mapping):
-        return from_dict(value, Spec, where)
+        if kind is None:
+            raise FastschedError(f"{where} = {value!r}: {where} must not be a table")
+        return from_dict(value, kind, where)
     if isinstance(value, list):
-        return [_parsed(v, f"{where}[{k}]") for k, v in enumerate(value)]
+        return [_parsed(v, kind, f"{where}[{k}]") for k, v in enumerate(value)]
     return value
+
+
+def _spec_of(hint: Any) -> type[Spec] | None:
+    """Return the kind of description that a field's type admits, if any."""
+    if isinstance(hint, type) and issubclass(hint, Spec):
+        return hint
+    found = (_spec_of(argument) for argument in typing.get_args(hint))
+    return next((kind for kind in found if kind is not None), None)

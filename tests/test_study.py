@@ -149,6 +149,8 @@ lr = {type = "Cosine", initial = 0.1, steps = 10}
         ('type = "Quadratic"', 'type = "SGD"', "landscape"),
         ("[1.0, 0.1]", "[1.0, -0.1]", "curvature .* positive"),
         ("[1.0, 0.1]", "[1.0, 0.1", "not valid TOML"),
+        ("steps = 10\n", "steps = {type = 'SGD'}\n", "study.steps must not be a table"),
+        ('"Cosine"', '"Normal"', "study.optimizer.lr.type = 'Normal': must be one of Clip"),
     ],
 )
 def test_bad_toml(old, new, message):
