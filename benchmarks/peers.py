@@ -103,6 +103,27 @@ def numpy_program(problem: Problem) -> Program:
     return program
 
 
+def plain_numpy_program(problem: Problem) -> Program:
+    """Return the NumPy loop as one writes it: default generator, new arrays every step."""
+    h = problem.h.astype(np.float32)
+    sigma = np.sqrt(h)
+
+    def program(seed: int) -> Curves:
+        generator = np.random.default_rng(seed)
+        shape = (problem.trajectories, problem.dim)
+        theta = generator.standard_normal(shape, dtype=np.float32)
+        mean, std = [], []
+        for rate in problem.rates.astype(np.float32):
+            gradient = h * theta + sigma * generator.standard_normal(shape, dtype=np.float32)
+            theta = theta - rate * gradient
+            loss = np.sum(h * theta**2, axis=1) / 2
+            mean.append(loss.mean(dtype=np.float64))
+            std.append(loss.std(dtype=np.float64))
+        return np.array(mean), np.array(std)
+
+    return program
+
+
 def torch_program(problem: Problem) -> Program:
     """Return the same loop in PyTorch, eager, on all threads."""
     import torch
@@ -175,12 +196,16 @@ def compare(problem: Problem, rounds: int) -> dict[str, list[float]]:
         programs["JAX jit(scan), threefry"] = jax_program(problem)
     if installed("torch"):
         programs["PyTorch eager"] = torch_program(problem)
-    programs["NumPy, SFC64"] = numpy_program(problem)
+    programs["NumPy, plain loop"] = plain_numpy_program(problem)
+    programs["NumPy, SFC64, in place"] = numpy_program(problem)
     for program in programs.values():
         program(0)
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for k in range(rounds):
-        for name, program in programs.items():
+        # Each round begins with another program: whoever follows a busy one starts hotter.
+        names = list(programs)[k % len(programs) :] + list(programs)[: k % len(programs)]
+        for name in names:
+            program = programs[name]
             started = time.perf_counter()
             curves = program(k + 1)
             seconds[name].append(time.perf_counter() - started)

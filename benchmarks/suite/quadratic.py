@@ -12,7 +12,7 @@ import numpy as np
 
 import fastsched as fs
 
-WORK = 2 * 10**8
+WORK = 64 * 10**7
 
 
 def study(dim=1000, trajectories=None, steps=200, momentum=0.0, **options):
