@@ -202,9 +202,8 @@ def compare(problem: Problem, rounds: int) -> dict[str, list[float]]:
         program(0)
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for k in range(rounds):
-        # Each round begins with another program: whoever follows a busy one starts hotter.
-        names = list(programs)[k % len(programs) :] + list(programs)[: k % len(programs)]
-        for name in names:
+        # In another order every round: what ran before leaves the machine idle, hot or busy.
+        for name in np.random.default_rng(k).permutation(list(programs)).tolist():
             program = programs[name]
             started = time.perf_counter()
             curves = program(k + 1)
