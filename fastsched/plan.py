@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from fastsched.errors import FastschedError
 from fastsched.kernels.body import GROUP, PRECISIONS, Arguments, kernel_source, load_kernel
 from fastsched.kernels.cpu import TileRunner
 from fastsched.kernels.philox import round_keys
 from fastsched.kernels.reduce import LANES
+from fastsched.memory import require_memory
 from fastsched.study import Study
 
 # One thread makes about 1e9 coordinate updates a second: a call of 2^27 lasts about 0.15 s,
@@ -105,7 +104,7 @@ def make_plan(study: Study, threads: int) -> Plan:
     share = max(_SMALLEST_BLOCK, tiles * tile_work // (threads * _BLOCKS_PER_THREAD))
     most = max(1, min(min(share, _LARGEST_CALL) // tile_work, _OBSERVED_BYTES // tile_bytes))
     tiles_per_block = 1 << (min(most, tiles).bit_length() - 1)
-    _check_memory(study, threads, arguments, tiles_per_block * tile_bytes)
+    _check_memory(threads, arguments, tiles_per_block * tile_bytes)
     return Plan(
         study=study,
         arguments=arguments,
@@ -141,17 +140,8 @@ def make_arguments(study: Study) -> Arguments:
     )
 
 
-def _check_memory(study: Study, threads: int, arguments: Arguments, observed: int) -> None:
+def _check_memory(threads: int, arguments: Arguments, observed: int) -> None:
     state = int(np.prod(arguments.state_shape)) * arguments.table.itemsize
     # A block's histogram is at most twice as large as the values it counts.
-    needed = threads * (state + 3 * observed)
-    try:
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return
-    if needed > available:
-        lower = "the dimension of the landscape" if state > 3 * observed else "record"
-        raise FastschedError(
-            f"the run needs {needed / 2**30:.1f} GiB on {threads} threads and this machine has "
-            f"{available / 2**30:.1f} GiB: lower {lower} or the number of threads"
-        )
+    lower = "the landscape's dimension" if state > 3 * observed else "record"
+    require_memory(threads * (state + 3 * observed), f"{lower} or the number of threads")

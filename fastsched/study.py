@@ -12,6 +12,7 @@ from fastsched.errors import FastschedError, choice, integer, reject
 from fastsched.kernels.body import PRECISIONS
 from fastsched.landscapes import Landscape
 from fastsched.measures import Loss, Measure
+from fastsched.memory import require_memory
 from fastsched.optimizers import Optimizer
 from fastsched.schedules import Schedule
 from fastsched.spec import Spec, from_dict, spec
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 # Steps, trajectories and coordinates are 32-bit words of the random numbers' counter.
 _LARGEST_STEPS = 4 * (2**32 - 1)
 _LARGEST_COUNT = 2**32
+
+# Hyper-parameters and coefficients of a step, about ten numbers in double precision.
+_BYTES_PER_STEP = 100
 
 
 @spec
@@ -104,6 +108,7 @@ class Study(Spec):
             self._set(record=integer("record", self.record, minimum=2))
         else:
             self._set(record=_explicit_record(self.record, self.steps))
+        require_memory(_BYTES_PER_STEP * self.steps, "steps")
         self.batch_sizes()
         self.optimizer.hyperparameters(self.steps)
 

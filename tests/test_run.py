@@ -146,7 +146,7 @@ def test_failure_keeps_finished_blocks(monkeypatch):
 
 def test_too_much_memory_is_refused(monkeypatch):
     study = fs.Study(fs.Quadratic([1.0]), fs.SGD(0.1), steps=10**5, trajectories=16, record=10**5)
-    monkeypatch.setattr(plan_module.os, "sysconf", lambda name: 4000)
+    monkeypatch.setattr(os, "sysconf", lambda name: 4000)
     with pytest.raises(fs.FastschedError, match="GiB: lower record or the number of threads"):
         fs.run(study, progress=False)
 

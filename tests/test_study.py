@@ -89,6 +89,7 @@ def test_every_public_description_is_documented():
         ({"steps": 0}, "steps = 0: steps must be an integer, at least 1"),
         ({"steps": -5}, "steps = -5"),
         ({"steps": 1.5}, "steps = 1.5"),
+        ({"steps": 10**10}, "the study needs .* GiB: lower steps"),
         ({"steps": np.inf}, "steps = inf"),
         ({"steps": True}, "steps = True"),
         ({"trajectories": 0}, "trajectories = 0"),
