@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fastsched: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"fastsched: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"fastsched: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("fastsched: interrupted before anything was finished", file=sys.stderr)
@@ -65,17 +65,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fastsched.run import run
+    from fastsched.result import check_writable
+    from fastsched.run import RunFailed, run
     from fastsched.study import Study
 
-    study = Study.from_toml(options.study.read_text(encoding="utf-8"))
     if options.output is not None:
-        _check_folder(options.output)
-    result = run(study, device=options.device)
+        check_writable("output", options.output)
+    try:
+        text = options.study.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FastschedError(
+            f"study = {str(options.study)!r}: this is not a text file; a result is read by "
+            "`fastsched show`"
+        ) from None
+    study = Study.from_toml(text)
+    failure = None
+    try:
+        result = run(study, device=options.device)
+    except RunFailed as error:
+        failure, result = error, error.result
     print(result.summary())
     if options.output is not None:
         result.save(options.output)
         print(f"result: {options.output}")
+    if failure:
+        raise failure
     return 0 if result.complete else 130
 
 
@@ -108,12 +122,9 @@ def _demo(options: argparse.Namespace) -> int:
 def _check_picture(path: Path) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
 
-    _check_folder(path)
+    from fastsched.result import check_writable
+
+    check_writable("output", path)
     formats = FigureCanvasBase.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         reject("output", str(path), "a picture's name with an ending in " + ", ".join(formats))
-
-
-def _check_folder(path: Path) -> None:
-    if not path.resolve().parent.is_dir():
-        raise FastschedError(f"output = {str(path)!r}: the folder {path.parent} does not exist")

@@ -36,7 +36,6 @@ def real(
     value: Any,
     *,
     above: float = -math.inf,
-    below: float = math.inf,
     minimum: float = -math.inf,
     maximum: float = math.inf,
 ) -> float:
@@ -44,7 +43,6 @@ def real(
     bounds = (
         (above, "greater than"),
         (minimum, "at least"),
-        (below, "less than"),
         (maximum, "at most"),
     )
     allowed = "a finite number" + "".join(
@@ -52,16 +50,19 @@ def real(
     )
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         reject(name, value, allowed)
-    number = float(value)
-    if not (math.isfinite(number) and above < number < below and minimum <= number <= maximum):
+    try:
+        number = float(value) + 0.0  # -0.0 becomes 0.0
+    except OverflowError:
+        reject(name, value, allowed)
+    if not (math.isfinite(number) and above < number and minimum <= number <= maximum):
         reject(name, value, allowed)
     return number
 
 
-def integer(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
+def integer(name: str, value: Any, *, minimum: int, maximum: int = 2**63 - 1) -> int:
     """Return `value` as an int inside the closed bounds given; 1e6 counts as an integer."""
     allowed = f"an integer, at least {minimum}"
-    if maximum is not None:
+    if maximum < 2**63 - 1:
         allowed += f" and at most {maximum}"
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
@@ -71,7 +72,7 @@ def integer(name: str, value: Any, *, minimum: int, maximum: int | None = None) 
         number = operator.index(value)
     except TypeError:
         reject(name, value, allowed)
-    if number < minimum or (maximum is not None and number > maximum):
+    if not minimum <= number <= maximum:
         reject(name, value, allowed)
     return number
 
@@ -85,13 +86,22 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 def array(name: str, value: Any, *, ndim: tuple[int, ...], allowed: str) -> NDArray[np.float64]:
     """Return `value` as a read-only float64 array of an allowed number of dimensions."""
-    try:
-        result = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        reject(name, value, allowed)
-    if result.ndim not in ndim or result.size == 0:
-        reject(name, value, f"{allowed}, got shape {result.shape}")
+    numbers = numeric(name, value, allowed)
+    if numbers.ndim not in ndim or numbers.size == 0:
+        reject(name, value, f"{allowed}, got shape {numbers.shape}")
+    result = numbers.astype(np.float64) + 0.0
     if not np.all(np.isfinite(result)):
         reject(name, value, f"{allowed}, all finite")
     result.setflags(write=False)
+    return result
+
+
+def numeric(name: str, value: Any, allowed: str) -> NDArray[Any]:
+    """Return `value` as an array of real numbers of any shape."""
+    try:
+        result = np.asarray(value)
+    except ValueError:  # lists of unequal lengths
+        reject(name, value, allowed)
+    if result.size and (result.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray)):
+        reject(name, value, allowed)
     return result

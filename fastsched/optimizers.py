@@ -31,7 +31,10 @@ class Optimizer(Spec, abc.ABC):
     @property
     @abc.abstractmethod
     def update_function(self) -> Any:
-        """The device function `(theta, *state, gradient, *coefficients) -> (theta, *state)`."""
+        """The device function `(x, *state, origin, gradient, *coefficients) -> (x, *state)`.
+
+        x is the displacement of theta from the landscape's origin, so theta = x + origin.
+        """
 
     @abc.abstractmethod
     def coefficients(self, steps: int) -> NDArray[np.float64]:
@@ -64,14 +67,22 @@ class Optimizer(Spec, abc.ABC):
 
 
 @device
-def sgd_update(theta, gradient, drift, rate):
-    return (theta + (drift * theta + rate * gradient),)
+def sgd_update(x, origin, gradient, drift, rate):
+    """Return x + drift theta + rate g: SGD with any weight decay."""
+    return (x + (drift * (x + origin) + rate * gradient),)
 
 
 @device
-def momentum_update(theta, velocity, gradient, momentum, inner, inner_decay, drift, outer, rate):
+def momentum_update(
+    x, velocity, origin, gradient, momentum, inner, inner_decay, drift, outer, rate
+):
+    """Return x and v after v <- mu v + inner g + inner_decay theta, x <- x + drift theta + ...
+
+    ... + outer v + rate g: heavy ball, classical momentum and their Nesterov forms.
+    """
+    theta = x + origin
     velocity = momentum * velocity + (inner * gradient + inner_decay * theta)
-    return theta + (drift * theta + (outer * velocity + rate * gradient)), velocity
+    return x + (drift * theta + (outer * velocity + rate * gradient)), velocity
 
 
 def _check_range(

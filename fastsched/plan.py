@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastsched.errors import reject
 from fastsched.kernels.body import GROUP, PRECISIONS, Arguments, kernel_source, load_kernel
 from fastsched.kernels.cpu import TileRunner
 from fastsched.kernels.philox import round_keys
@@ -76,7 +78,7 @@ class Plan:
         study = self.study
         source = kernel_source(
             gradient=type(study.landscape).gradient_function,
-            constants=self.arguments.constants.shape[0],
+            constants=self.arguments.constants.shape[0] - 1,
             update=study.optimizer.update_function,
             slots=study.optimizer.slots,
             coefficients=self.arguments.table.shape[1] - 1,
@@ -117,27 +119,49 @@ def make_plan(study: Study, threads: int) -> Plan:
 
 
 def make_arguments(study: Study) -> Arguments:
-    """Return what the study's kernel is fed with."""
-    dtype = PRECISIONS[study.precision]
+    """Return what the study's kernel is fed with.
+
+    Raises
+    ------
+    FastschedError
+        A number is too large or too small for the study's precision.
+    """
     landscape, steps = study.landscape, study.steps
     groups = -(-steps // GROUP)
     coefficients = study.optimizer.coefficients(steps)
-    table = np.zeros((groups * GROUP, 1 + coefficients.shape[1]), dtype)
+    table = np.zeros((groups * GROUP, 1 + coefficients.shape[1]))
     table[:steps, 0] = landscape.noise_scale(study.batch_sizes())
     table[:steps, 1:] = coefficients
     record = study.record_steps
     record_at = np.full(groups * GROUP + 1, -1, np.int32)
     record_at[record] = np.arange(len(record))
+    origin = landscape.origin()
+    mean, std = landscape.start_moments()
+    constants = np.vstack([origin, landscape.coordinates()])
     return Arguments(
-        constants=landscape.coordinates().astype(dtype),
-        start_moments=np.stack(landscape.start_moments()).astype(dtype),
-        table=table,
+        constants=_rounded("landscape", constants, study.precision),
+        start_moments=_rounded("start", np.stack([mean - origin, std]), study.precision),
+        table=_rounded("optimizer", table, study.precision),
         keys=round_keys(study.seed),
         record_at=record_at,
         slots=study.optimizer.slots,
         terms=sum(len(m.term_functions(landscape)) for m in study.measures),
         records=len(record),
     )
+
+
+def _rounded(name: str, values: NDArray[np.float64], precision: str) -> NDArray[np.floating]:
+    """Return `values` in the precision of the study, refusing what it cannot hold."""
+    limits = np.finfo(PRECISIONS[precision])
+    low, high = float(limits.tiny), float(limits.max)
+    magnitude = np.abs(values[values != 0])
+    largest = float(np.max(magnitude, initial=0.0))
+    smallest = float(np.min(magnitude, initial=np.inf))
+    # Learning rates may fade away; a vanishing curvature or start is another problem.
+    if largest > high or (name != "optimizer" and smallest < low):
+        value = largest if largest > high else smallest
+        reject("precision", precision, f'"double" for the value {value:g} of the {name}')
+    return values.astype(PRECISIONS[precision])
 
 
 def _check_memory(threads: int, arguments: Arguments, observed: int) -> None:

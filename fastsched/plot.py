@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastsched.result import shortened
 from fastsched.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) 
 
         ax = plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
     lr = getattr(result.study.optimizer, "lr", None)
-    colour = ax._get_lines.get_next_color() if ax.lines else _CURVE  # type: ignore[attr-defined]
-    _draw_curve(result, ax, colour, label if label is not None else f"lr = {lr!r}")
+    right = ax.get_xlim()[1] if ax.lines else 1.0
+    colour = f"C{len(ax.lines)}" if ax.lines else _CURVE
+    _draw_curve(result, ax, colour, f"lr = {shortened(lr, 60)}" if label is None else label)
+    ax.set_xlim(0, max(right, float(result.study.steps)))
     ax.set_xlabel("step (updates)")
     ax.set_ylabel("loss")
     ax.legend(frameon=False)
@@ -58,6 +61,7 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
     best = min(final, key=final.__getitem__)
     for k, (ax, (name, result)) in enumerate(zip(axes.flat, results.items(), strict=False)):
         _draw_curve(result, ax, _CURVE, "mean loss")
+        ax.set_xlim(0, result.study.steps)
         ax.axhline(
             final[best], color=_REFERENCE, linewidth=0.8, linestyle=":", label="best final loss"
         )
@@ -85,6 +89,7 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
 
 
 def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
+    first = not ax.lines
     data = result.data
     step, mean, se = (data[name].values for name in ("step", "loss", "loss_se"))
     if "loss_quantile" in data:
@@ -97,7 +102,9 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
                 color=colour,
                 alpha=0.15,
                 linewidth=0,
-                label=f"{100 * orders[k]:g} - {100 * orders[-1 - k]:g} % of trajectories",
+                label=f"{100 * orders[k]:g} - {100 * orders[-1 - k]:g} % of trajectories"
+                if first
+                else None,
             )
     ax.fill_between(
         step,
@@ -106,10 +113,9 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
         color=colour,
         alpha=0.6,
         linewidth=0,
-        label="± 2 standard errors",
+        label="± 2 standard errors" if first else None,
     )
     ax.plot(step, mean, color=colour, linewidth=1.5, label=label)
     ax.set_xscale("symlog", linthresh=1)
-    ax.set_xlim(0, max(float(step[-1]), 1.0))
     if np.nanmin(mean) > 0:
         ax.set_yscale("log")

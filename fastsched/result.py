@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsched.errors import FastschedError, ResultFileError
+from fastsched.errors import FastschedError, ResultFileError, integer, reject
 from fastsched.measures.base import Partial, Variables
 from fastsched.study import Study
 from fastsched.version import VERSION
@@ -78,32 +78,38 @@ class Result:
         Raises
         ------
         FastschedError
-            The study holds something that has no text form, e.g. a `Function` schedule.
+            The study holds something that has no text form, e.g. a `Function` schedule; or
+            `path` is a folder, or in one that does not exist.
         """
         path = Path(path)
         data = self.data.assign({_STUDY: ((), self.study.to_toml())})
-        if not path.parent.is_dir():
-            raise FastschedError(f"path = {str(path)!r}: the folder {path.parent} does not exist")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        os.close(handle)
+        check_writable("path", path)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             data.to_netcdf(temporary, engine="h5netcdf")
             os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def summary(self, rows: int = 12) -> str:
-        """Return a table of the loss at up to `rows` of the recorded steps, as text."""
+        """Return a table of the loss at some of the recorded steps, as text.
+
+        Parameters
+        ----------
+        rows : int, default 12
+            The largest number of steps in the table, at least 1.
+        """
+        rows = integer("rows", rows, minimum=1)
         data = self.data
         study = self.study
         done = f"{self.trajectories:,} trajectories"
         if not self.complete:
             done += f" of {study.trajectories:,} (interrupted)"
         head = [
-            f"{type(study.landscape).__name__}(d={study.landscape.dim}), {study.optimizer!r}",
-            f"{done}, {study.steps:,} steps, batch size {study.batch_size!r}, seed {study.seed}, "
-            f"{study.precision} precision, {data.attrs['seconds']:.3g} s",
+            f"{type(study.landscape).__name__}(d={study.landscape.dim}), "
+            f"{shortened(study.optimizer, 300)}",
+            f"{done}, {study.steps:,} steps, batch size {shortened(study.batch_size, 60)}, "
+            f"seed {study.seed}, {study.precision} precision, {data.attrs['seconds']:.3g} s",
         ]
         if "loss" not in data:
             return "\n".join([*head, repr(data)])
@@ -145,6 +151,14 @@ class Result:
         return plot_loss(self, ax, label)
 
 
+def check_writable(name: str, path: Path) -> None:
+    """Check that `path` can name a new file: its folder exists, and it is no folder itself."""
+    if path.is_dir() or not path.name:
+        reject(name, str(path), "the name of a file, not of a folder")
+    if not path.resolve().parent.is_dir():
+        reject(name, str(path), f"in a folder that exists; {path.parent} does not exist")
+
+
 def load(path: str | os.PathLike[str]) -> Result:
     """Read a result that `Result.save` wrote.
 
@@ -167,8 +181,19 @@ def load(path: str | os.PathLike[str]) -> Result:
         ) from None
     if data.attrs.get("fastsched_format") != _FORMAT or _STUDY not in data:
         raise ResultFileError(f"path = {str(path)!r}: this is not a result of fastsched")
-    study = Study.from_toml(str(data[_STUDY].item()))
+    try:
+        study = Study.from_toml(str(data[_STUDY].item()))
+    except FastschedError as error:
+        raise ResultFileError(f"path = {str(path)!r}: its study is damaged ({error})") from None
     return Result(study, data.drop_vars(_STUDY))
+
+
+def shortened(value: object, length: int) -> str:
+    """Return the text of a value, its middle left out where it is longer than `length`."""
+    text = repr(value)
+    if len(text) <= length:
+        return text
+    return f"{text[: length // 2]} ... {text[-length // 4 :]}"
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> list[str]:

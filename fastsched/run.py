@@ -25,21 +25,28 @@ _DEVICES = ("auto", "cpu")
 
 
 class RunFailed(FastschedError):
-    """A block failed; `result` holds what was finished before it."""
+    """A block failed after others were finished.
+
+    Attributes
+    ----------
+    result : Result
+        What was finished, marked as incomplete.
+    """
 
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
         self.result = result
 
 
-def run(study: Study, device: str = "auto", progress: bool = True) -> Result:
+def run(study: Study, device: str = "auto", *, progress: bool = True) -> Result:
     """Run a study and return its statistics.
 
     Uses `numba.get_num_threads()` threads. The numbers depend on the study alone: not on the
     number of threads nor on how the work is divided.
 
-    Ctrl-C ends the run after the blocks at work; what is finished becomes a result with
-    `complete=False`. A second Ctrl-C, or one before any block is finished, raises
+    Ctrl-C ends the run within a fraction of a second; the finished blocks become a result with
+    `complete=False`. Blocks at work end first, unless a single tile of trajectories takes longer
+    than that: then it is given up. A second Ctrl-C, or one before any block is finished, raises
     KeyboardInterrupt.
 
     Parameters
@@ -66,9 +73,10 @@ def run(study: Study, device: str = "auto", progress: bool = True) -> Result:
         raise FastschedError(f"study = {study!r}: study must be a Study")
     choice("device", device, _DEVICES)
     started = time.perf_counter()
-    plan = make_plan(study, numba.get_num_threads())
+    threads = numba.get_num_threads()
+    plan = make_plan(study, threads)
     with _interrupts() as stop, _progress_bar(plan.work, progress) as advance:
-        merger, error = _run_blocks(plan, numba.get_num_threads(), stop, advance)
+        merger, error = _run_blocks(plan, threads, stop, advance)
     if merger.trajectories == 0:
         raise error if error else KeyboardInterrupt
     result = Result.from_partials(
@@ -161,16 +169,19 @@ def _run_block(
 def _interrupts() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event; a second one raises KeyboardInterrupt."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    previous = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or previous in (signal.SIG_IGN, None):
         yield stop
         return
+    interrupts = itertools.count(1)
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
         stop.set()
+        if next(interrupts) > 1:
+            raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGINT, handle)
     try:
         yield stop
     finally:

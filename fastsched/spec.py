@@ -38,8 +38,15 @@ class Spec:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
-            Spec.registry[cls.__name__] = cls
+        if cls.__name__.startswith("_"):
+            return
+        known = Spec.registry.setdefault(cls.__name__, cls)
+        if known.__module__ != cls.__module__:
+            raise FastschedError(
+                f"{cls.__name__!r} is the name of a class of {known.__module__}: study files know "
+                f"classes by their names, so give this one another"
+            )
+        Spec.registry[cls.__name__] = cls
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -127,7 +134,10 @@ def from_dict(data: Any, kind: type[_T], where: str) -> _T:
         raise FastschedError(f"{where} lacks the key {missing[0]!r}, which {name} needs")
     hints = typing.get_type_hints(cls)
     parsed = {k: _parsed(v, _spec_of(hints[k]), f"{where}.{k}") for k, v in values.items()}
-    return cls(**parsed)  # type: ignore[return-value]
+    try:
+        return cls(**parsed)  # type: ignore[return-value]
+    except FastschedError as error:
+        raise FastschedError(f"in {where}: {error}") from None
 
 
 def format_value(value: Any) -> str:

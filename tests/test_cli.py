@@ -33,10 +33,14 @@ def test_run_show_plot(study_file, small_study, tmp_path, capsys):
 def test_errors_are_one_line(study_file, tmp_path, capsys):
     text = study_file.read_text()
     study_file.write_text("step = 3\n" + text)
+    (tmp_path / "binary.nc").write_bytes(b"\x89HDF\xff\xfe")
     for arguments, message in [
         (["run", str(study_file)], "unknown key 'step'"),
         (["run", str(tmp_path / "none.toml")], "No such file"),
         (["show", str(study_file)], "not a NetCDF file"),
+        (["run", str(tmp_path / "binary.nc")], "this is not a text file"),
+        (["run", str(study_file), "-o", str(tmp_path)], "not of a folder"),
+        (["plot", str(study_file), "-o", str(tmp_path / "fig.xyz")], "an ending in"),
         (["plot", str(study_file), "-o", str(tmp_path / "no" / "fig.png")], "does not exist"),
         (["demo", "--trajectories", "0", "-o", str(tmp_path / "d.png")], "trajectories = 0"),
     ]:

@@ -218,7 +218,7 @@ def test_kernel_is_cached_on_disk(small_study, tmp_path):
 def test_kernel_name_depends_on_the_functions_it_inlines(monkeypatch):
     source = body.kernel_source(
         gradient=fs.Quadratic.gradient_function,
-        constants=4,
+        constants=3,
         update=fs.SGD(0.1).update_function,
         slots=0,
         coefficients=2,

@@ -27,7 +27,7 @@ def constant_gradient(optimizer, steps):
     """Return theta after `steps` steps from 0 with gradient 1, by the coefficients table."""
     theta, state = 0.0, [0.0] * optimizer.slots
     for row in optimizer.coefficients(steps):
-        theta, *state = optimizer.update_function.py_func(theta, *state, 1.0, *row)
+        theta, *state = optimizer.update_function.py_func(theta, *state, 0.0, 1.0, *row)
     return theta
 
 
@@ -58,7 +58,7 @@ def test_coefficients_are_the_reference_rule(velocity, nesterov, decay, momentum
     for t, row in enumerate(optimizer.coefficients(20)):
         g = rng.normal()
         theta, *state = optimizer.reference_step(theta, tuple(state), np.array(g), values, t)
-        fast, *fast_state = optimizer.update_function.py_func(fast, *fast_state, g, *row)
+        fast, *fast_state = optimizer.update_function.py_func(fast, *fast_state, 0.0, g, *row)
         assert fast == pytest.approx(float(theta), rel=1e-12)
 
 

@@ -74,6 +74,12 @@ def test_noise_kinds():
         ({"curvature": [1.0], "start": np.nan}, "start = nan"),
         ({"curvature": [1.0], "start": fs.Normal([0.0, 1.0])}, "start.mean"),
         ({"curvature": [1.0], "minimum": "zero"}, "minimum = 'zero'"),
+        ({"curvature": ["1.0", "2.0"]}, "curvature = "),
+        ({"curvature": np.array([1 + 2j])}, "curvature = "),
+        ({"curvature": np.array([True])}, "curvature = "),
+        ({"curvature": [10**400]}, "curvature = "),
+        ({"curvature": [1.0], "noise": [[1], [1, 2]]}, "noise = "),
+        ({"curvature": [1.0], "noise": 10**400}, "noise = "),
         ({"curvature": [[1.0, 0.5], [0.5, 1.0]], "noise": [1.0, 2.0]}, "noise differs"),
         (
             {"curvature": [[1.0, 0.5], [0.5, 1.0]], "start": fs.Normal(0, [1.0, 2.0])},

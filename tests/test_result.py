@@ -56,6 +56,8 @@ def test_not_our_file(result, tmp_path):
     (tmp_path / "ours.nc").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(fs.ResultFileError, match="damaged"):
         fs.load(tmp_path / "ours.nc")
+    with pytest.raises(fs.FastschedError, match="not of a folder"):
+        result.save(tmp_path)
     with pytest.raises(fs.FastschedError, match="does not exist"):
         result.save(tmp_path / "no" / "out.nc")
 

@@ -168,6 +168,28 @@ def test_progress_bar_only_on_a_terminal(small_study, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_numbers_beyond_single_precision_are_refused():
+    for landscape in (fs.Quadratic([1e-50]), fs.Quadratic([1e39]), fs.Quadratic([1.0], start=1e39)):
+        study = fs.Study(landscape, fs.SGD(1e-45), 4, 16)
+        with pytest.raises(fs.FastschedError, match='precision must be "double" for the value'):
+            fs.run(study, progress=False)
+        assert fs.run(study.replace(precision="double"), progress=False).complete
+
+
+def test_first_runs_at_the_same_time():
+    study = fs.Study(fs.Quadratic([1.0, 0.5]), fs.SGD(0.123), 4, 16)
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(fs.run(study, progress=False)))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 6
+
+
 def test_blocks_cover_all_trajectories():
     for trajectories in (1, 16, 17, 1000, 12_345):
         study = fs.Study(fs.Quadratic(np.ones(100)), fs.SGD(0.1), 1000, trajectories)

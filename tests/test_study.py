@@ -108,6 +108,10 @@ def test_every_public_description_is_documented():
         ({"record": [0, np.nan]}, "record = "),
         ({"record": []}, "record = "),
         ({"record": "all"}, "record = 'all'"),
+        ({"record": ["0", "5"]}, "record = "),
+        ({"record": [[0], [1, 2]]}, "record = "),
+        ({"record": None}, "record = None"),
+        ({"batch_size": 10**400}, "batch_size = "),
         ({"measures": ()}, "measures = "),
         ({"measures": (fs.Loss(), fs.Loss(()))}, "each kind once"),
         ({"measures": "loss"}, "measures = 'loss'"),
@@ -158,6 +162,13 @@ def test_bad_toml(old, new, message):
     assert fs.Study.from_toml(TOML).steps == 10
     with pytest.raises(fs.FastschedError, match=message):
         fs.Study.from_toml(TOML.replace(old, new, 1))
+
+
+def test_names_of_classes_are_taken_once():
+    with pytest.raises(fs.FastschedError, match="'Cosine' is the name of a class of"):
+
+        class Cosine(fs.Schedule):
+            pass
 
 
 def test_long_arrays_print_short():

@@ -20,6 +20,8 @@ import inspect
 import os
 import sys
 import tempfile
+import threading
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,9 @@ from numpy.typing import NDArray
 from fastsched.kernels.reduce import LANES
 from fastsched.version import VERSION
 
-PRECISIONS = {"single": np.float32, "double": np.float64}
+_load_lock = threading.Lock()
+
+PRECISIONS: dict[str, Any] = {"single": np.float32, "double": np.float64}
 
 # Steps per visit of a coordinate: one Philox block holds the normals of four steps.
 GROUP = 4
@@ -68,8 +72,8 @@ def start(first, last, trajectory, state, constants, start_moments, keys, record
             z, _, _, _ = normals(
                 np.uint32(i), np.uint32(0), np.uint32(trajectory + lane), _START, keys
             )
-            theta = mean + std * z
-            state[0, i, lane] = theta
+            x = mean + std * z
+            state[0, i, lane] = x
 {clear_slots}
 {start_terms}
     row = record_at[0]
@@ -137,10 +141,10 @@ class Arguments:
 
     Attributes
     ----------
-    constants : array of shape (constants, d)
-        The landscape's constants.
+    constants : array of shape (1 + constants, d)
+        The landscape's origin and constants.
     start_moments : array of shape (2, d)
-        Mean and standard deviation of the start.
+        Mean displacement from the origin, and standard deviation, of the start.
     table : array of shape (groups * GROUP, 1 + coefficients)
         Per step the scale of the gradient noise and the optimizer's coefficients.
     keys : tuple of 20 uint32
@@ -167,7 +171,7 @@ class Arguments:
 
     @property
     def state_shape(self) -> tuple[int, int, int]:
-        """Shape of a tile's state: theta and the optimizer's slots, coordinates, lanes."""
+        """Shape of a tile's state: displacement and the optimizer's slots, coordinates, lanes."""
         return 1 + self.slots, self.constants.shape[1], LANES
 
 
@@ -192,8 +196,8 @@ def kernel_source(
         Device functions, globals of importable modules: the landscape's gradient, the
         optimizer's update and the measures' terms.
     constants, slots, coefficients : int
-        Rows of the landscape's constants, numbers of state of the optimizer, and columns of the
-        optimizer's table.
+        The landscape's constants, the optimizer's numbers of state, and the columns of its
+        table, for one coordinate or step.
     precision : {"single", "double"}
     """
     names = {"gradient": gradient, "update": update}
@@ -209,15 +213,15 @@ def kernel_source(
     table = [
         (k, column, f"h{k}_{column}") for k in range(GROUP) for column in range(coefficients + 1)
     ]
-    load_constants = [f"{name} = constants[{j}, i]" for j, name in enumerate(c)]
-    arguments = ", ".join(["theta", *c])
+    load_constants = [f"{name} = constants[{j}, i]" for j, name in enumerate(["origin", *c])]
+    arguments = ", ".join(["x", *c])
     steps = []
     for k in range(GROUP):
         scale, *rest = [name for step, _, name in table if step == k]
-        steps.append(f"g = gradient(theta, z{k}, {scale}, {', '.join(c)})")
+        steps.append(f"g = gradient(x, z{k}, {scale}, {', '.join(c)})")
         steps.append(
-            f"{', '.join(['theta', *v])}{',' if not v else ''} = "
-            f"update({', '.join(['theta', *v, 'g', *rest])})"
+            f"{', '.join(['x', *v])}{',' if not v else ''} = "
+            f"update({', '.join(['x', *v, 'origin', 'g', *rest])})"
         )
         steps += [
             f"sums[{GROUP * m + k}, lane - first] += term{m}({arguments})"
@@ -246,11 +250,11 @@ def kernel_source(
         ),
         load_table=_indent([f"{name} = table[t + {k}, {col}]" for k, col, name in table], 8),
         load_state=_indent(
-            [f"{name} = state[{j}, i, lane]" for j, name in enumerate(["theta", *v])], 20
+            [f"{name} = state[{j}, i, lane]" for j, name in enumerate(["x", *v])], 20
         ),
         steps=_indent(steps, 20),
         store_state=_indent(
-            [f"state[{j}, i, lane] = {name}" for j, name in enumerate(["theta", *v])], 20
+            [f"state[{j}, i, lane] = {name}" for j, name in enumerate(["x", *v])], 20
         ),
         record=_indent(
             [
@@ -265,29 +269,28 @@ def kernel_source(
 def load_kernel(source: str) -> ModuleType:
     """Write `source` to the cache folder once, and import it."""
     name = "fastsched_kernel_" + _fingerprint(source)
-    if name in sys.modules:
-        return sys.modules[name]
-    path = _cache_folder() / f"{name}.py"
-    if not path.exists():
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(source)
-        os.replace(file.name, path)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    with _load_lock:
+        if name in sys.modules:
+            return sys.modules[name]
+        path = _cache_folder() / f"{name}.py"
+        if not path.exists():
+            temporary = path.with_name(f"{name}.{uuid.uuid4().hex}.tmp")
+            temporary.write_text(source, encoding="utf-8")
+            os.replace(temporary, path)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+        return module
 
 
 def _fingerprint(source: str) -> str:
     """Return a hash of everything the compiled kernel depends on."""
     digest = hashlib.sha256(source.encode())
     digest.update(f"{numba.__version__} {np.__version__} {VERSION}".encode())
-    modules = {line.split()[1] for line in source.splitlines() if line.startswith("from fastsched")}
+    modules = {line.split()[1] for line in source.splitlines() if line.startswith("from ")}
     for name in sorted(modules | {"fastsched.kernels.math"}):
         digest.update(inspect.getsource(importlib.import_module(name)).encode())
     return digest.hexdigest()[:24]

@@ -23,8 +23,8 @@ DIVERGED_ABOVE = 1e30
 MOMENTS = 5
 COUNT, MEAN, M2, M3, M4 = range(MOMENTS)
 
-# A bin is a power of two split into 2^7 equal parts, so at most 0.8 % wide.
-_MANTISSA_BITS = 7
+# A bin is a power of two split into 2^9 equal parts, so at most 0.2 % wide.
+_MANTISSA_BITS = 9
 _BIN_SHIFT = 52 - _MANTISSA_BITS
 _ZERO_BIN = 1 << (11 + _MANTISSA_BITS)
 _BINS = 2 * _ZERO_BIN
@@ -138,7 +138,7 @@ def block_histogram(observed, count):
     Returns
     -------
     keys, counts : int64 arrays
-        The occupied bins only, ascending; a key is row * 2^19 + bin.
+        The occupied bins only, ascending; a key is row * 2^21 + bin.
     extrema : array of shape (rows, 2)
         The smallest and the largest value of each row.
     """
@@ -199,11 +199,12 @@ def histogram_quantiles(
     extrema: NDArray[np.float64],
     trajectories: int,
     probabilities: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return the quantiles of every row, shape (probabilities, rows).
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the quantiles of every row and the widths of their bins.
 
-    Diverged trajectories count as infinite. Inside a bin the values are taken as evenly spread,
-    between the row's extrema.
+    The quantile of order p of n values is where the cumulated count is p n; values are taken as
+    evenly spread over the part of their bin between the row's extrema. Diverged trajectories
+    count as infinite. Both arrays have the shape (probabilities, rows).
     """
     rows = len(extrema)
     total = np.concatenate([[0], np.cumsum(counts)])
@@ -214,12 +215,15 @@ def histogram_quantiles(
     infinite = position >= row_begin[1:]
     position = np.minimum(position, max(keys.size - 1, 0))
     if keys.size == 0:
-        return np.full(position.shape, np.inf)
+        return np.full(position.shape, np.inf), np.zeros(position.shape)
     index = keys[position] - np.arange(rows) * _BINS
-    low, high = _bin_edge(index), _bin_edge(index + 1)
+    low = np.maximum(_bin_edge(index), extrema[:, 0])
+    high = np.minimum(_bin_edge(index + 1), extrema[:, 1])
     inside = (below + rank - total[position]) / counts[position]
-    values = np.clip(low + (high - low) * inside, extrema[:, 0], extrema[:, 1])
-    return np.where(infinite, np.inf, values)
+    with np.errstate(invalid="ignore"):  # rows of which every value has diverged
+        width = high - low
+        values = np.clip(low + width * inside, low, high)
+    return np.where(infinite, np.inf, values), np.where(infinite, 0.0, width)
 
 
 def _bin_edge(index: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
+import numbers
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import array, real, reject
+from fastsched.errors import array, numeric, real, reject
 from fastsched.spec import Spec, spec
 
 
@@ -48,11 +49,12 @@ class Normal(Spec):
 class Landscape(Spec, abc.ABC):
     """Base of all landscapes: a loss over theta in R^d and a stochastic gradient of it.
 
-    A separable landscape (the gradient of a coordinate needs that coordinate only) is two
-    device functions, fed per coordinate with the constants of `coordinates`:
+    A kernel's state is the displacement x = theta - `origin()`, so that a minimum far from zero
+    costs no digits. A separable landscape (the gradient of a coordinate needs that coordinate
+    only) is two device functions, fed per coordinate with the constants of `coordinates`:
 
-    - `gradient_function(theta, normal, noise_scale, *constants)`: the stochastic gradient;
-    - `loss_function(theta, *constants)`: the coordinate's part of the loss.
+    - `gradient_function(x, normal, noise_scale, *constants)`: the stochastic gradient;
+    - `loss_function(x, *constants)`: the coordinate's part of the loss.
     """
 
     gradient_function: ClassVar[Any]
@@ -66,6 +68,10 @@ class Landscape(Spec, abc.ABC):
     @abc.abstractmethod
     def coordinates(self) -> NDArray[np.float64]:
         """Return the constants of the device functions, shape (constants, d)."""
+
+    def origin(self) -> NDArray[np.float64]:
+        """Return the point from which displacements are counted, shape (d,); zero by default."""
+        return np.zeros(self.dim)
 
     @abc.abstractmethod
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -88,9 +94,9 @@ class Landscape(Spec, abc.ABC):
 
 def scalar_or_vector(name: str, value: Any, dim: int | None = None) -> float | NDArray[np.float64]:
     """Return a finite float or a read-only vector, of length `dim` where that is known."""
-    if np.ndim(value) == 0:
-        return real(name, value)
     allowed = "a number or a vector" if dim is None else f"a number or a vector of shape ({dim},)"
+    if isinstance(value, numbers.Real) or numeric(name, value, allowed).ndim == 0:
+        return real(name, value)
     vector = array(name, value, ndim=(1,), allowed=allowed)
     if dim is not None and vector.shape != (dim,):
         reject(name, value, f"{allowed}, got shape {vector.shape}")

@@ -16,13 +16,14 @@ _SYMMETRY_TOLERANCE = 1e-10
 
 
 @device
-def quadratic_gradient(theta, normal, noise_scale, curvature, half_curvature, minimum, noise):
-    return curvature * (theta - minimum) + (noise_scale * noise) * normal
+def quadratic_gradient(x, normal, noise_scale, curvature, half_curvature, noise):
+    """Return h x + sigma z / sqrt(B) for the displacement x from the minimum."""
+    return curvature * x + (noise_scale * noise) * normal
 
 
 @device
-def quadratic_loss(theta, curvature, half_curvature, minimum, noise):
-    x = theta - minimum
+def quadratic_loss(x, curvature, half_curvature, noise):
+    """Return h x^2 / 2 for the displacement x from the minimum."""
     return half_curvature * x * x
 
 
@@ -134,6 +135,8 @@ class Quadratic(Landscape):
         if not self._rotated:
             return np.diagonal(self.curvature), None
         values, vectors = np.linalg.eigh((self.curvature + self.curvature.T) / 2)
+        values.setflags(write=False)
+        vectors.setflags(write=False)
         return values, vectors
 
     @property
@@ -156,7 +159,10 @@ class Quadratic(Landscape):
 
     def coordinates(self) -> NDArray[np.float64]:
         h = self.eigenvalues
-        return np.stack([h, h / 2, self.to_eigenbasis(self.minimum), self.noise_std])
+        return np.stack([h, h / 2, self.noise_std])
+
+    def origin(self) -> NDArray[np.float64]:
+        return self.to_eigenbasis(self.minimum)
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if isinstance(self.start, Normal):

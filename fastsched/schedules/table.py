@@ -151,7 +151,7 @@ class Function(Schedule):
     Parameters
     ----------
     f : callable
-        Takes one step as an `int` and returns a finite number; called once for every step.
+        Takes one step as an `int` and returns a finite number, the same whenever it is asked.
 
     Raises
     ------

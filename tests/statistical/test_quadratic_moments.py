@@ -175,6 +175,31 @@ def test_quantiles_against_the_exact_law():
             )
 
 
+def test_quantiles_of_a_narrow_law():
+    """In high dimension the whole law spans a few bins; the errors know."""
+    dim, n = 20_000, 30_000
+    study = fs.Study(
+        fs.Quadratic(np.ones(dim), start=fs.Normal()), fs.SGD(0.1), 1, n, record=[0], seed=3
+    )
+    data = fs.run(study, progress=False).data
+    exact = stats.chi2.ppf(data["quantile"].values, dim) / 2
+    z = (data["loss_quantile"].values[:, 0] - exact) / data["loss_quantile_se"].values[:, 0]
+    assert np.max(np.abs(z)) <= 4
+
+
+def test_a_minimum_far_away_costs_no_digits():
+    study = fs.Study(
+        fs.Quadratic([1.0, 0.3], noise=0.01, start=1e4, minimum=1e4),
+        fs.SGD(0.01, momentum=0.5, weight_decay=1e-9, decay="lr"),
+        steps=1000,
+        trajectories=2000,
+        record=20,
+    )
+    single = fs.run(study, progress=False).data
+    double = fs.run(study.replace(precision="double"), progress=False).data
+    np.testing.assert_allclose(single["loss"], double["loss"], rtol=1e-3)
+
+
 def test_standard_errors_are_right():
     """Over many seeds the z-scores of mean, deviation and quantile have unit variance."""
     study = fs.Study(
