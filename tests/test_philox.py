@@ -179,9 +179,12 @@ def test_correlation_test_can_fail():
 
 
 @numba.njit(nogil=True, parallel=False)
-def _accumulate(first_trajectory, trajectories, coordinates, groups, keys, sums, histogram):
+def _accumulate(
+    first_trajectory, trajectories, coordinates, groups, keys, other_keys, sums, histogram
+):
     """Add moments, neighbour products and tail counts of many normals to `sums`."""
     previous_group = np.zeros((coordinates, 4))
+    previous_trajectory = np.zeros((groups, coordinates, 4))
     for n in range(first_trajectory, first_trajectory + trajectories):
         previous_group[:] = 0.0
         for g in range(groups):
@@ -190,6 +193,12 @@ def _accumulate(first_trajectory, trajectories, coordinates, groups, keys, sums,
                 z0, z1, z2, z3 = normals_single(
                     np.uint32(i), np.uint32(g), np.uint32(n), np.uint32(0), keys
                 )
+                s = normals_single(np.uint32(i), np.uint32(g), np.uint32(n), np.uint32(1), keys)
+                w = normals_single(
+                    np.uint32(i), np.uint32(g), np.uint32(n), np.uint32(0), other_keys
+                )
+                sums[9] += z0 * s[0] + z1 * s[1] + z2 * s[2] + z3 * s[3]
+                sums[10] += z0 * w[0] + z1 * w[1] + z2 * w[2] + z3 * w[3]
                 for k in range(4):
                     z = np.float64(z0 if k == 0 else z1 if k == 1 else z2 if k == 2 else z3)
                     z2_ = z * z
@@ -205,6 +214,8 @@ def _accumulate(first_trajectory, trajectories, coordinates, groups, keys, sums,
                     histogram[min(max(int((z + 7.0) * 100.0), 0), 1399)] += 1
                     last = z
                     previous_group[i, k] = z
+                    sums[11] += z * previous_trajectory[g, i, k]
+                    previous_trajectory[g, i, k] = z
 
 
 @pytest.mark.slow
@@ -214,7 +225,7 @@ def test_a_billion_normals():
 
     coordinates, groups, trajectories, chunks = 100, 25, 1000, 100
     keys = round_keys(20261123)
-    sums = np.zeros((chunks, 9))
+    sums = np.zeros((chunks, 12))
     histograms = np.zeros((chunks, 1400), np.int64)
     with ThreadPoolExecutor(2) as pool:
         list(
@@ -225,6 +236,7 @@ def test_a_billion_normals():
                     coordinates,
                     groups,
                     keys,
+                    round_keys(20261124),
                     sums[c],
                     histograms[c],
                 ),
@@ -240,6 +252,9 @@ def test_a_billion_normals():
         assert abs(total[k - 1] / n - exact[k - 1]) < 4 * error, f"moment {k}"
     assert abs(total[6]) < 4 * np.sqrt(n), "neighbouring coordinates and steps"
     assert abs(total[7]) < 4 * np.sqrt(n), "neighbouring groups"
+    assert abs(total[9]) < 4 * np.sqrt(n), "streams"
+    assert abs(total[10]) < 4 * np.sqrt(n), "neighbouring seeds"
+    assert abs(total[11]) < 4 * np.sqrt(n), "neighbouring trajectories, which are lanes"
     tail = n * 2 * stats.norm.sf(5)
     assert abs(total[8] - tail) < 4 * np.sqrt(tail), "beyond 5 sigma"
     # The binned distance is below the true one; the bound is the 1e-3 point of Kolmogorov's law.

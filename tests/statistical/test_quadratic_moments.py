@@ -264,18 +264,66 @@ def test_stability_edges(optimizer, edge):
     assert beyond["diverged"].item() == 1 or beyond["loss"].item() > 1e6
 
 
-def test_noise_free_overshoot_of_heavy_ball():
-    """Depth of the first swing past the minimum: mu = 0.9, eta h = 0.1 gives 0.603717 at 9."""
+OVERSHOOT = [
+    (0.5, 0.1, 0.000469, 22),
+    (0.5, 0.5, 0.25, 3),
+    (0.5, 1.0, 0.5, 2),
+    (0.9, 0.01, 0.153156, 35),
+    (0.9, 0.1, 0.603717, 9),
+    (0.9, 0.5, 0.842, 4),
+    (0.9, 1.0, 0.9, 2),
+    (0.99, 0.01, 0.85518, 31),
+    (0.99, 0.1, 0.957161, 9),
+    (0.99, 0.5, 1.038925, 4),
+    (0.99, 1.0, 0.99, 2),
+]
+
+
+@pytest.mark.parametrize(("momentum", "rate", "depth", "step"), OVERSHOOT)
+def test_noise_free_overshoot_of_heavy_ball(momentum, rate, depth, step):
+    """Depth of the deepest swing past the minimum, and its step."""
     study = fs.Study(
         fs.Quadratic([1.0], noise=0.0),
-        fs.SGD(0.1, momentum=0.9),
-        40,
+        fs.SGD(rate, momentum=momentum),
+        60,
         1,
-        record=np.arange(41),
+        record=np.arange(61),
         precision="double",
     )
     loss = fs.run(study, progress=False).data["loss"].values
-    first_minimum = int(np.argmax(np.diff(loss) > 0))
-    swing = first_minimum + int(np.argmax(np.diff(loss[first_minimum:]) < 0))
-    assert swing == 9
-    assert np.sqrt(2 * loss[swing]) == pytest.approx(0.603717, abs=1e-6)
+    assert np.sqrt(2 * loss[step]) == pytest.approx(depth, abs=1e-6)
+    # The turning point of the swing, where the next step is no deeper.
+    assert loss[step] >= (1 - 1e-12) * loss[step + 1]
+
+
+STATIONARY = {
+    "heavy ball": (0.9, False, lambda a, mu: (1 + mu) / ((1 - mu) * (2 * (1 + mu) - a))),
+    "negative momentum": (-0.4, False, lambda a, mu: (1 + mu) / ((1 - mu) * (2 * (1 + mu) - a))),
+    "Nesterov": (
+        0.9,
+        True,
+        # PyTorch's parameters are the look-ahead point of the iterate.
+        lambda a, mu: (
+            (1 + mu + a * mu * (1 + 2 * mu))
+            / ((1 - mu + a * mu) * (2 * (1 + mu) - a * (1 + 2 * mu)))
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", STATIONARY)
+def test_stationary_variance(form):
+    """Liu, Ziyin & Ueda 2021: Var x = eta sigma^2 / h times a function of eta h and mu."""
+    momentum, nesterov, factor = STATIONARY[form]
+    h, rate, sigma = 2.0, 0.1, 0.7
+    study = fs.Study(
+        fs.Quadratic([h] * 20, noise=sigma, start=0.0),
+        fs.SGD(rate, momentum=momentum, nesterov=nesterov),
+        600,
+        100_000,
+        record=[600],
+    )
+    data = fs.run(study, progress=False).data
+    exact = 20 * 0.5 * h * rate * sigma**2 / h * factor(rate * h, momentum)
+    assert abs((data["loss"].item() - exact) / data["loss_se"].item()) <= 4
+    assert 0.01 * exact / data["loss_se"].item() > 8
