@@ -32,7 +32,7 @@ def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) 
     lr = getattr(result.study.optimizer, "lr", None)
     right = ax.get_xlim()[1] if ax.lines else 1.0
     colour = f"C{len(ax.lines)}" if ax.lines else _CURVE
-    _draw_curve(result, ax, colour, f"lr = {shortened(lr, 60)}" if label is None else label)
+    _draw_curve(result, ax, colour, f"lr = {shortened(lr, 100)}" if label is None else label)
     ax.set_xlim(0, max(right, float(result.study.steps)))
     ax.set_xlabel("step (updates)")
     ax.set_ylabel("loss")
