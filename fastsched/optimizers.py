@@ -174,27 +174,15 @@ class SGD(Optimizer):
         self._check({n: np.array([v]) for n, v in numbers.items() if isinstance(v, float)})
 
     def _check(self, values: dict[str, NDArray[np.float64]]) -> None:
-        if "lr" in values:
-            if isinstance(self.lr, Schedule):
-                _check_range("lr", self.lr, values["lr"], "at least 0", lambda x: x >= 0)
-            else:
-                _check_range("lr", self.lr, values["lr"], "greater than 0", lambda x: x > 0)
-        if "momentum" in values:
-            _check_range(
-                "momentum",
-                self.momentum,
-                values["momentum"],
-                "in the open interval (-1, 1)",
-                lambda x: np.abs(x) < 1,
-            )
-        if "weight_decay" in values:
-            _check_range(
-                "weight_decay",
-                self.weight_decay,
-                values["weight_decay"],
-                "at least 0",
-                lambda x: x >= 0,
-            )
+        ranges: dict[str, tuple[str, Any]] = {
+            "lr": ("at least 0", lambda x: x >= 0)
+            if isinstance(self.lr, Schedule)
+            else ("greater than 0", lambda x: x > 0),
+            "momentum": ("in the open interval (-1, 1)", lambda x: np.abs(x) < 1),
+            "weight_decay": ("at least 0", lambda x: x >= 0),
+        }
+        for name, value in values.items():
+            _check_range(name, getattr(self, name), value, *ranges[name])
 
     @property
     def slots(self) -> int:

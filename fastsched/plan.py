@@ -166,6 +166,8 @@ def _rounded(name: str, values: NDArray[np.float64], precision: str) -> NDArray[
 
 def _check_memory(threads: int, arguments: Arguments, observed: int) -> None:
     state = int(np.prod(arguments.state_shape)) * arguments.table.itemsize
-    # A block's histogram is at most twice as large as the values it counts.
-    lower = "the landscape's dimension" if state > 3 * observed else "record"
-    require_memory(threads * (state + 3 * observed), f"{lower} or the number of threads")
+    # The keys and counts of a block's histogram are at most twice as large as the values, and
+    # exist twice while they are cut to size.
+    recorded = 5 * observed
+    lower = "the landscape's dimension" if state > recorded else "record"
+    require_memory(threads * (state + recorded), f"{lower} or the number of threads")

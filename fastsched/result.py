@@ -75,6 +75,11 @@ class Result:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result, with its study, to a NetCDF file (replaced as a whole).
 
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
         Raises
         ------
         FastschedError
@@ -161,6 +166,16 @@ def check_writable(name: str, path: Path) -> None:
 
 def load(path: str | os.PathLike[str]) -> Result:
     """Read a result that `Result.save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The NetCDF file.
+
+    Returns
+    -------
+    Result
+        Equal to the one saved, with its study.
 
     Raises
     ------

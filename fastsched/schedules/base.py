@@ -131,6 +131,7 @@ def _schedule(name: str, value: Any) -> Schedule:
 
 
 def items(name: str, value: Any, allowed: str) -> list[Any]:
+    """Return the items of a sequence or vector; anything else is an error."""
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
         reject(name, value, allowed)
     return list(value)
@@ -142,10 +143,12 @@ def blend(start: float | Values, end: float, weight: Values) -> Values:
 
 
 def float_power(base: ArrayLike, exponent: ArrayLike) -> Values:
+    """Return base ** exponent in float64, also for integers."""
     return np.power(base, exponent, dtype=np.float64)
 
 
 def half_cosine(u: Values) -> Values:
+    """Return (1 + cos(pi u)) / 2, which falls from 1 at u = 0 to 0 at u = 1."""
     return (1.0 + np.cos(np.pi * u)) / 2.0
 
 
@@ -289,6 +292,7 @@ class Then(Schedule):
         return f"{_wrapped(self.a, Product, Sum)}.then({self.b!r}, at={self.at!r})"
 
 
+@spec
 class _Pair(Schedule):
     """Two schedules, or a number (written first) and a schedule."""
 
@@ -328,9 +332,6 @@ class Product(_Pair):
     [2.0, 1.5, 1.0, 0.5]
     """
 
-    a: float | Schedule
-    b: float | Schedule
-
     def _at(self, t: Steps) -> Values:
         return np.asarray(_values_of(self.a, t) * _values_of(self.b, t))
 
@@ -363,9 +364,6 @@ class Sum(_Pair):
     >>> (Linear(1.0, steps=2) + 0.5).values(3).tolist()
     [1.5, 1.0, 0.5]
     """
-
-    a: float | Schedule
-    b: float | Schedule
 
     def _at(self, t: Steps) -> Values:
         return np.asarray(_values_of(self.a, t) + _values_of(self.b, t))
