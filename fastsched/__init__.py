@@ -1,9 +1,9 @@
 """fastsched: a Monte Carlo laboratory for learning-rate schedules."""
 
-from fastsched.errors import FastschedError, ResultFileError
+from fastsched.errors import FastschedError, NoExactTheory, ResultFileError
 from fastsched.interop import from_optax, from_torch, to_optax, to_torch
 from fastsched.landscapes import Landscape, Normal, Quadratic
-from fastsched.measures import Loss, Measure
+from fastsched.measures import Average, Loss, Measure
 from fastsched.optimizers import SGD, Optimizer
 from fastsched.result import Result, load
 from fastsched.run import RunFailed, run
@@ -33,6 +33,7 @@ from fastsched.version import VERSION as __version__
 __all__ = [
     "SGD",
     "WSD",
+    "Average",
     "Constant",
     "Cosine",
     "Exponential",
@@ -45,6 +46,7 @@ __all__ = [
     "Loss",
     "Measure",
     "MultiStep",
+    "NoExactTheory",
     "Normal",
     "OneCycle",
     "Optimizer",

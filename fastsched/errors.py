@@ -19,6 +19,10 @@ class FastschedError(ValueError):
     """Base of every error that fastsched raises on purpose."""
 
 
+class NoExactTheory(FastschedError):
+    """There is no exact theory for what was asked; the message says what is missing."""
+
+
 class ResultFileError(FastschedError):
     """A file is not a result that fastsched wrote, or it is damaged."""
 

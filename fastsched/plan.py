@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import reject
-from fastsched.kernels.body import GROUP, PRECISIONS, Arguments, kernel_source, load_kernel
+from fastsched.kernels.body import (
+    GROUP,
+    PRECISIONS,
+    Arguments,
+    Measured,
+    kernel_source,
+    load_kernel,
+)
 from fastsched.kernels.cpu import TileRunner
 from fastsched.kernels.philox import round_keys
 from fastsched.kernels.reduce import LANES
@@ -81,8 +88,15 @@ class Plan:
             constants=self.arguments.constants.shape[0] - 1,
             update=study.optimizer.update_function,
             slots=study.optimizer.slots,
-            coefficients=self.arguments.table.shape[1] - 1,
-            terms=[f for m in study.measures for f in m.term_functions(study.landscape)],
+            coefficients=study.optimizer.coefficients(1).shape[1],
+            measured=[
+                Measured(
+                    m.term_functions(study.landscape),
+                    m.memory_function,
+                    m.memory_coefficients(study.steps).shape[1],
+                )
+                for m in study.measures
+            ],
             precision=study.precision,
         )
         return TileRunner(
@@ -128,10 +142,15 @@ def make_arguments(study: Study) -> Arguments:
     """
     landscape, steps = study.landscape, study.steps
     groups = -(-steps // GROUP)
-    coefficients = study.optimizer.coefficients(steps)
-    table = np.zeros((groups * GROUP, 1 + coefficients.shape[1]))
-    table[:steps, 0] = landscape.noise_scale(study.batch_sizes())
-    table[:steps, 1:] = coefficients
+    columns = np.column_stack(
+        [
+            landscape.noise_scale(study.batch_sizes()),
+            study.optimizer.coefficients(steps),
+            *(m.memory_coefficients(steps) for m in study.measures),
+        ]
+    )
+    table = np.zeros((groups * GROUP, columns.shape[1]))
+    table[:steps] = columns
     record = study.record_steps
     record_at = np.full(groups * GROUP + 1, -1, np.int32)
     record_at[record] = np.arange(len(record))
@@ -144,7 +163,7 @@ def make_arguments(study: Study) -> Arguments:
         table=_rounded("optimizer", table, study.precision),
         keys=round_keys(study.seed),
         record_at=record_at,
-        slots=study.optimizer.slots,
+        slots=study.optimizer.slots + sum(m.memory_function is not None for m in study.measures),
         terms=sum(len(m.term_functions(landscape)) for m in study.measures),
         records=len(record),
     )

@@ -115,6 +115,8 @@ class Study(Spec):
         require_memory(_BYTES_PER_STEP * self.steps, "steps")
         self.batch_sizes()
         self.optimizer.hyperparameters(self.steps)
+        for measure in self.measures:
+            measure.memory_coefficients(self.steps)
 
     @property
     def record_steps(self) -> NDArray[np.int64]:

@@ -222,7 +222,7 @@ def test_kernel_name_depends_on_the_functions_it_inlines(monkeypatch):
         update=fs.SGD(0.1).update_function,
         slots=0,
         coefficients=2,
-        terms=[fs.Quadratic.loss_function],
+        measured=[body.Measured((fs.Quadratic.loss_function,))],
         precision="single",
     )
     before = body._fingerprint(source)

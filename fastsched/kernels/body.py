@@ -74,7 +74,7 @@ def start(first, last, trajectory, state, constants, start_moments, keys, record
             )
             x = mean + std * z
             state[0, i, lane] = x
-{clear_slots}
+{start_state}
 {start_terms}
     row = record_at[0]
     if row >= 0:
@@ -146,13 +146,15 @@ class Arguments:
     start_moments : array of shape (2, d)
         Mean displacement from the origin, and standard deviation, of the start.
     table : array of shape (groups * GROUP, 1 + coefficients)
-        Per step the scale of the gradient noise and the optimizer's coefficients.
+        Per step the scale of the gradient noise, the optimizer's coefficients and those of
+        the measures' memories.
     keys : tuple of 20 uint32
         Philox round keys.
     record_at : int32 array of shape (groups * GROUP + 1,)
         The row of each step in the record, or -1.
     slots, terms, records : int
-        Numbers of state of the optimizer, recorded sums, and recorded steps.
+        Numbers of state of a coordinate besides its displacement (the optimizer's and the
+        measures'), recorded sums, and recorded steps.
     """
 
     constants: NDArray[np.floating]
@@ -171,8 +173,27 @@ class Arguments:
 
     @property
     def state_shape(self) -> tuple[int, int, int]:
-        """Shape of a tile's state: displacement and the optimizer's slots, coordinates, lanes."""
+        """Shape of a tile's state: displacement and slots, coordinates, lanes."""
         return 1 + self.slots, self.constants.shape[1], LANES
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measure asks of the kernel.
+
+    Attributes
+    ----------
+    terms : tuple of device functions
+        `(x, *constants) -> part of a sum`.
+    memory : device function or None
+        `(before, after, memory, *coefficients) -> memory`, which the terms then take for x.
+    coefficients : int
+        Number of the memory's coefficients.
+    """
+
+    terms: tuple[Any, ...]
+    memory: Any = None
+    coefficients: int = 0
 
 
 def _indent(lines: Sequence[str], depth: int) -> str:
@@ -185,23 +206,28 @@ def kernel_source(
     update: Any,
     slots: int,
     coefficients: int,
-    terms: Sequence[Any],
+    measured: Sequence[Measured],
     precision: str,
 ) -> str:
     """Return the source of the kernel module.
 
     Parameters
     ----------
-    gradient, update, terms
-        Device functions, globals of importable modules: the landscape's gradient, the
-        optimizer's update and the measures' terms.
+    gradient, update
+        Device functions of the landscape and the optimizer; like those of the measures, they
+        are globals of importable modules.
     constants, slots, coefficients : int
         The landscape's constants, the optimizer's numbers of state, and the columns of its
         table, for one coordinate or step.
+    measured : sequence of Measured
+        What the measures ask for.
     precision : {"single", "double"}
     """
+    remembering = [m for m in measured if m.memory is not None]
+    terms = [(f, m) for m in measured for f in m.terms]
     names = {"gradient": gradient, "update": update}
-    names |= {f"term{m}": term for m, term in enumerate(terms)}
+    names |= {f"memory{j}": m.memory for j, m in enumerate(remembering)}
+    names |= {f"term{j}": function for j, (function, _) in enumerate(terms)}
     imports = [f"from fastsched.kernels.philox import normals_{precision} as normals"]
     imports += [
         f"from {f.py_func.__module__} import {f.py_func.__name__} as {name}"
@@ -209,23 +235,36 @@ def kernel_source(
     ]
     c = [f"c{j}" for j in range(constants)]
     v = [f"v{j}" for j in range(slots)]
+    w = [f"w{j}" for j in range(len(remembering))]
     z = [f"z{k}" for k in range(GROUP)]
-    table = [
-        (k, column, f"h{k}_{column}") for k in range(GROUP) for column in range(coefficients + 1)
-    ]
+    columns = coefficients + 1 + sum(m.coefficients for m in remembering)
+    table = [(k, column, f"h{k}_{column}") for k in range(GROUP) for column in range(columns)]
     load_constants = [f"{name} = constants[{j}, i]" for j, name in enumerate(["origin", *c])]
-    arguments = ", ".join(["x", *c])
+    add_terms = [
+        f"{{row}} += term{j}("
+        + ", ".join(["x" if m.memory is None else w[remembering.index(m)], *c])
+        + ")"
+        for j, (_, m) in enumerate(terms)
+    ]
     steps = []
     for k in range(GROUP):
         scale, *rest = [name for step, _, name in table if step == k]
         steps.append(f"g = gradient(x, z{k}, {scale}, {', '.join(c)})")
+        if remembering:
+            steps.append("before = x")
         steps.append(
             f"{', '.join(['x', *v])}{',' if not v else ''} = "
-            f"update({', '.join(['x', *v, 'origin', 'g', *rest])})"
+            f"update({', '.join(['x', *v, 'origin', 'g', *rest[:coefficients]])})"
         )
+        del rest[:coefficients]
+        for j, m in enumerate(remembering):
+            steps.append(
+                f"w{j} = memory{j}({', '.join(['before', 'x', w[j], *rest[: m.coefficients]])})"
+            )
+            del rest[: m.coefficients]
         steps += [
-            f"sums[{GROUP * m + k}, lane - first] += term{m}({arguments})"
-            for m in range(len(terms))
+            line.format(row=f"sums[{GROUP * j + k}, lane - first]")
+            for j, line in enumerate(add_terms)
         ]
     return _TEMPLATE.format(
         imports="\n".join(imports),
@@ -237,9 +276,14 @@ def kernel_source(
         clear_totals=_indent([f"totals[{m}, lane - first] = 0" for m in range(len(terms))], 8),
         load_constants=_indent(load_constants, 8),
         load_constants_deep=_indent(load_constants, 16),
-        clear_slots=_indent([f"state[{1 + j}, i, lane] = 0" for j in range(slots)], 12),
+        start_state=_indent(
+            [f"state[{1 + j}, i, lane] = 0" for j in range(slots)]
+            + [f"state[{1 + slots + j}, i, lane] = {name} = x" for j, name in enumerate(w)],
+            12,
+        ),
         start_terms=_indent(
-            [f"totals[{m}, lane - first] += term{m}({arguments})" for m in range(len(terms))], 12
+            [line.format(row=f"totals[{j}, lane - first]") for j, line in enumerate(add_terms)],
+            12,
         ),
         start_record=_indent(
             [
@@ -250,11 +294,11 @@ def kernel_source(
         ),
         load_table=_indent([f"{name} = table[t + {k}, {col}]" for k, col, name in table], 8),
         load_state=_indent(
-            [f"{name} = state[{j}, i, lane]" for j, name in enumerate(["x", *v])], 20
+            [f"{name} = state[{j}, i, lane]" for j, name in enumerate(["x", *v, *w])], 20
         ),
         steps=_indent(steps, 20),
         store_state=_indent(
-            [f"state[{j}, i, lane] = {name}" for j, name in enumerate(["x", *v])], 20
+            [f"state[{j}, i, lane] = {name}" for j, name in enumerate(["x", *v, *w])], 20
         ),
         record=_indent(
             [

@@ -1,6 +1,7 @@
 """Measures: what is asked of the trajectories, one file each."""
 
+from fastsched.measures.average import Average
 from fastsched.measures.base import Measure
 from fastsched.measures.loss import Loss
 
-__all__ = ["Loss", "Measure"]
+__all__ = ["Average", "Loss", "Measure"]

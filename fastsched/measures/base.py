@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.kernels import reduce
 from fastsched.landscapes.base import Landscape
 from fastsched.spec import Spec
 
@@ -23,11 +24,28 @@ class Measure(Spec, abc.ABC):
 
     The kernel sums each of `term_functions` over the coordinates and records the sums of every
     trajectory at the recorded steps; a measure reduces them block by block.
+
+    A measure may remember one number of each coordinate: `memory_function` is a device function
+    `(before, after, memory, *coefficients) -> memory` of the displacements before and after a
+    step, called at every step with that step's row of `memory_coefficients`. The memory starts
+    as the starting displacement, and the measure's terms are then evaluated at it.
     """
+
+    memory_function: ClassVar[Any] = None
+
+    def memory_coefficients(self, steps: int) -> NDArray[np.float64]:
+        """Return the coefficients of the memory at every step, shape (steps, coefficients).
+
+        Raises
+        ------
+        FastschedError
+            The measure does not fit a study of so many steps.
+        """
+        return np.zeros((steps, 0))
 
     @abc.abstractmethod
     def term_functions(self, landscape: Landscape) -> tuple[Any, ...]:
-        """Return the device functions `(theta, *constants) -> part of a sum`."""
+        """Return the device functions `(x, *constants) -> part of a sum`."""
 
     @abc.abstractmethod
     def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
@@ -52,3 +70,19 @@ class Measure(Spec, abc.ABC):
     def coordinates(self) -> dict[str, NDArray[np.float64]]:
         """Return the coordinates of the dimensions the measure adds."""
         return {}
+
+
+def mean_and_deviation(name: str, moments: NDArray[np.float64]) -> Variables:
+    """Return `name`, its standard deviation `name`_std, and their standard errors."""
+    n = moments[reduce.COUNT]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(n > 0, moments[reduce.MEAN], np.nan)
+        std = np.where(n > 1, np.sqrt(moments[reduce.M2] / (n - 1)), np.nan)
+        m2, m4 = moments[reduce.M2] / n, moments[reduce.M4] / n
+        std_se = np.where(m2 > 0, np.sqrt(np.maximum(m4 - m2**2, 0) / (4 * n * m2)), 0.0)
+    return {
+        name: (("step",), mean),
+        f"{name}_se": (("step",), std / np.sqrt(np.maximum(n, 1))),
+        f"{name}_std": (("step",), std),
+        f"{name}_std_se": (("step",), np.where(n > 1, std_se, np.nan)),
+    }

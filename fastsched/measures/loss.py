@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastsched.errors import array, reject
 from fastsched.kernels import reduce
 from fastsched.landscapes.base import Landscape
-from fastsched.measures.base import Measure, Partial, Variables
+from fastsched.measures.base import Measure, Partial, Variables, mean_and_deviation
 from fastsched.spec import spec
 
 # With fewer values beyond a quantile its standard error cannot be told.
@@ -94,19 +94,9 @@ class Loss(Measure):
 
     def variables(self, total: Partial, trajectories: int) -> Variables:
         moments = total["moments"]
-        n = moments[reduce.COUNT]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.where(n > 0, moments[reduce.MEAN], np.nan)
-            variance = moments[reduce.M2] / (n - 1)
-            m2, m4 = moments[reduce.M2] / n, moments[reduce.M4] / n
-            std_se = np.where(m2 > 0, np.sqrt(np.maximum(m4 - m2**2, 0) / (4 * n * m2)), 0.0)
-        std = np.where(n > 1, np.sqrt(variance), np.nan)
-        diverged = 1 - n / trajectories
-        result: Variables = {
-            "loss": (("step",), mean),
-            "loss_se": (("step",), std / np.sqrt(np.maximum(n, 1))),
-            "loss_std": (("step",), std),
-            "loss_std_se": (("step",), np.where(n > 1, std_se, np.nan)),
+        diverged = 1 - moments[reduce.COUNT] / trajectories
+        result = mean_and_deviation("loss", moments)
+        result |= {
             "diverged": (("step",), diverged),
             "diverged_se": (("step",), np.sqrt(diverged * (1 - diverged) / trajectories)),
         }
