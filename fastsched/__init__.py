@@ -28,6 +28,7 @@ from fastsched.schedules import (
     WarmRestarts,
 )
 from fastsched.study import Study
+from fastsched.theory.exact import exact
 from fastsched.version import VERSION as __version__
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "Triangular",
     "WarmRestarts",
     "__version__",
+    "exact",
     "from_optax",
     "from_torch",
     "load",

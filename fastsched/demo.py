@@ -82,8 +82,10 @@ def demo(output: Path, trajectories: int = 20_000, progress: bool = True) -> dic
 
 
 def _table(results: Mapping[str, Result]) -> list[list[str]]:
-    rows = [["schedule", "final loss", "+-", "std", "5 %", "95 %", f"steps to {TARGET:g}", "+-"]]
+    rows = [["schedule", "final loss", "+-", "exact", "z", "std", "5 %", "95 %"]]
+    rows[0] += [f"steps to {TARGET:g}", "+-"]
     for name, result in results.items():
+        assert result.exact is not None
         last = result.data.isel(step=-1)
         low, high = last["loss_quantile"].values[[0, -1]]
         time_to, error = steps_to(result, TARGET)
@@ -92,6 +94,8 @@ def _table(results: Mapping[str, Result]) -> list[list[str]]:
                 name,
                 f"{float(last['loss']):.5f}",
                 f"{float(last['loss_se']):.5f}",
+                f"{float(result.exact['loss'][-1]):.5f}",
+                f"{float(result.z_scores['loss'][-1]):.1f}",
                 f"{float(last['loss_std']):.4f}",
                 f"{low:.4f}",
                 f"{high:.4f}",

@@ -32,11 +32,15 @@ def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) 
     lr = getattr(result.study.optimizer, "lr", None)
     right = ax.get_xlim()[1] if ax.lines else 1.0
     colour = f"C{len(ax.lines)}" if ax.lines else _CURVE
-    _draw_curve(result, ax, colour, f"lr = {shortened(lr, 100)}" if label is None else label)
+    name = f"lr = {shortened(lr, 80)}" if label is None else label
+    z = _largest_z(result)
+    first = not ax.lines
+    _draw_curve(result, ax, colour, f"{name}\n{z}" if z else name)
+    _draw_exact(result, ax, "exact mean" if first else None)
     ax.set_xlim(0, max(right, float(result.study.steps)))
     ax.set_xlabel("step (updates)")
     ax.set_ylabel("loss")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, fontsize="small")
     if not result.complete:
         ax.set_title(f"interrupted after {result.trajectories:,} trajectories", fontsize="small")
     return ax
@@ -61,10 +65,12 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
     best = min(final, key=final.__getitem__)
     for k, (ax, (name, result)) in enumerate(zip(axes.flat, results.items(), strict=False)):
         _draw_curve(result, ax, _CURVE, "mean loss")
+        _draw_exact(result, ax, "exact mean")
         ax.set_xlim(0, result.study.steps)
         ax.axhline(
             final[best], color=_REFERENCE, linewidth=0.8, linestyle=":", label="best final loss"
         )
+        ax.text(0.03, 0.04, _largest_z(result), transform=ax.transAxes, fontsize="small")
         mark = "  (best)" if name == best else ""
         ax.set_title(f"{name}: final loss {final[name]:.4g}{mark}", fontsize="medium")
         steps = result.study.steps
@@ -91,7 +97,7 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
 def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
     first = not ax.lines
     data = result.data
-    step, mean, se = (data[name].values for name in ("step", "loss", "loss_se"))
+    step, mean = data["step"].values, data["loss"].values
     if "loss_quantile" in data:
         orders, values = data["quantile"].values, data["loss_quantile"].values
         for k in range(len(orders) // 2):
@@ -106,16 +112,39 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
                 if first
                 else None,
             )
-    ax.fill_between(
-        step,
-        mean - 2 * se,
-        mean + 2 * se,
-        color=colour,
-        alpha=0.6,
-        linewidth=0,
-        label="± 2 standard errors" if first else None,
-    )
+    if "loss_se" in data:
+        se = data["loss_se"].values
+        ax.fill_between(
+            step,
+            mean - 2 * se,
+            mean + 2 * se,
+            color=colour,
+            alpha=0.6,
+            linewidth=0,
+            label="± 2 standard errors" if first else None,
+        )
     ax.plot(step, mean, color=colour, linewidth=1.5, label=label)
     ax.set_xscale("symlog", linthresh=1)
     if np.nanmin(mean) > 0:
         ax.set_yscale("log")
+
+
+def _draw_exact(result: Result, ax: Axes, label: str | None) -> None:
+    """Draw the exact mean loss over its estimate, where there is one."""
+    if result.exact is not None and "loss" in result.exact:
+        ax.plot(
+            result.exact["step"],
+            result.exact["loss"],
+            color="black",
+            linewidth=1,
+            linestyle=(0, (2, 2)),
+            label=label,
+        )
+
+
+def _largest_z(result: Result) -> str:
+    """Return the largest |z| of the mean loss, as text; empty without exact theory."""
+    if "loss" not in result.z_scores:
+        return ""
+    largest = float(abs(result.z_scores["loss"]).max())
+    return f"max |z| = {largest:.1f}" if np.isfinite(largest) else ""

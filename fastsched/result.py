@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from collections.abc import Sequence
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, ResultFileError, integer, reject
+from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
 from fastsched.measures.base import Partial, Variables
 from fastsched.study import Study
 from fastsched.version import VERSION
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FORMAT = 1
+
+# Multiplications of the exact theory that a summary or a plot may spend, about a second.
+_LARGEST_EXACT_WORK = 2e10
+
+# Relative deviations between trajectories below these are not told from rounding.
+_ROUNDING = {"single": 1e-5, "double": 1e-13}
 _STUDY = "study_toml"
 
 
@@ -62,6 +70,67 @@ class Result:
         }
         return cls(study, xarray.Dataset(variables, coordinates, attributes))
 
+    @classmethod
+    def from_exact(
+        cls, study: Study, variables: Variables, coordinates: dict[str, Any], seconds: float
+    ) -> Result:
+        """Return the exact values of a study as a result of no trajectories."""
+        import xarray
+
+        attributes = {
+            "exact": 1,
+            "trajectories": 0,
+            "complete": 1,
+            "seconds": seconds,
+            "fastsched_version": VERSION,
+            "fastsched_format": _FORMAT,
+        }
+        return cls(study, xarray.Dataset(variables, coordinates, attributes))
+
+    def __getitem__(self, name: str) -> xarray.DataArray:
+        return self.data[name]
+
+    @functools.cached_property
+    def exact(self) -> xarray.Dataset | None:
+        """The exact loss (and average's) with its standard deviation, over `step`.
+
+        None where there is no exact theory, or where it would take more than a few seconds;
+        `fastsched.exact` says which, and gives quantiles and the moments of the parameters too.
+        """
+        import xarray
+
+        from fastsched.theory.exact import exact_curves
+
+        if "exact" in self.data.attrs:
+            return None
+        try:
+            curves = exact_curves(self.study, _LARGEST_EXACT_WORK)
+        except NoExactTheory:
+            return None
+        return xarray.Dataset(curves, {"step": self.data["step"]})
+
+    @functools.cached_property
+    def z_scores(self) -> xarray.Dataset:
+        """What differs from the exact values, in standard errors: (estimate - exact) / error.
+
+        Over `step`, for every variable of `exact`. NaN where the loss does not vary by more than
+        the rounding of the study's precision, and where trajectories have diverged. Empty
+        without exact values.
+        """
+        import xarray
+
+        rounding = _ROUNDING[self.study.precision]
+        scores = {}
+        exact = xarray.Dataset() if self.exact is None else self.exact
+        for name, value in exact.items():
+            error = self.data[f"{name}_se"]
+            mean = str(name).removesuffix("_std")
+            known = exact[f"{mean}_std"] > rounding * abs(exact[mean])
+            if "diverged" in self.data:
+                known &= self.data["diverged"] == 0
+            scores[name] = (self.data[name] - value).where(known & (error > 0)) / error
+        return xarray.Dataset(scores)
+
     @property
     def complete(self) -> bool:
         """Whether all trajectories of the study were run."""
@@ -99,51 +168,79 @@ class Result:
     def summary(self, rows: int = 12) -> str:
         """Return a table of the loss at some of the recorded steps, as text.
 
+        Where there is exact theory, the exact value and the z-score stand beside the estimate.
+
         Parameters
         ----------
         rows : int, default 12
             The largest number of steps in the table, at least 1.
         """
         rows = integer("rows", rows, minimum=1)
-        data = self.data
         study = self.study
         done = f"{self.trajectories:,} trajectories"
-        if not self.complete:
+        if "exact" in self.data.attrs:
+            done = "exact values"
+        elif not self.complete:
             done += f" of {study.trajectories:,} (interrupted)"
         head = [
             f"{type(study.landscape).__name__}(d={study.landscape.dim}), "
             f"{shortened(study.optimizer, 300)}",
             f"{done}, {study.steps:,} steps, batch size {shortened(study.batch_size, 60)}, "
-            f"seed {study.seed}, {study.precision} precision, {data.attrs['seconds']:.3g} s",
+            f"seed {study.seed}, {study.precision} precision, "
+            f"{self.data.attrs['seconds']:.3g} s",
         ]
-        if "loss" not in data:
-            return "\n".join([*head, repr(data)])
-        table = [["step", "loss", "+-", "std", "+-"]]
-        quantiles = data["quantile"].values.tolist() if "loss_quantile" in data else []
-        table[0] += [f"{100 * q:g} %" for q in quantiles]
-        chosen = np.unique(np.rint(np.linspace(0, data.sizes["step"] - 1, rows)).astype(int))
-        for k in chosen:
-            row = data.isel(step=k)
-            names = ("loss", "loss_se", "loss_std", "loss_std_se")
-            cells = [f"{int(row['step'])}", *(f"{float(row[n]):.4g}" for n in names)]
-            if quantiles:
-                cells += [f"{q:.4g}" for q in row["loss_quantile"].values]
-            table.append(cells)
+        columns = self._columns()
+        if not columns:
+            return "\n".join([*head, repr(self.data)])
+        chosen = np.unique(np.rint(np.linspace(0, self.data.sizes["step"] - 1, rows)).astype(int))
+        table = [["step", *(name for name, _, _ in columns)]]
+        table += [
+            [
+                str(self.data["step"].values[k]),
+                *(
+                    "" if np.isnan(values[k]) else f"{values[k]:{form}}"
+                    for _, values, form in columns
+                ),
+            ]
+            for k in chosen
+        ]
         lines = [*head, "", *format_table(table)]
-        worst = data["diverged"].max()
+        worst = float(self.data["diverged"].max()) if "diverged" in self.data else 0.0
         if worst > 0:
-            finite = self.trajectories - round(float(worst) * self.trajectories)
+            finite = self.trajectories - round(worst * self.trajectories)
             lines.append(
-                f"diverged: up to {100 * float(worst):.3g} % of the trajectories; there mean and "
+                f"diverged: up to {100 * worst:.3g} % of the trajectories; there mean and "
                 f"standard deviation are over the other {finite:,}, quantiles over all"
             )
         return "\n".join(lines)
+
+    def _columns(self) -> list[tuple[str, NDArray[np.float64], str]]:
+        """Return name, values and format of each column of the summary's table."""
+        columns = []
+        for name in ("loss", "average_loss"):
+            label = name.replace("_", " ")
+            for variable, header in ((name, label), (f"{name}_std", "std")):
+                for suffix, title in (("", header), ("_se", "+-")):
+                    if variable + suffix in self.data:
+                        columns.append((title, self.data[variable + suffix].values, ".4g"))
+                if self.exact is not None and variable == name and name in self.exact:
+                    columns.append(("exact", self.exact[name].values, ".4g"))
+                    columns.append(("z", self.z_scores[name].values, ".1f"))
+        if "loss_quantile" in self.data:
+            for order, values in zip(
+                self.data["quantile"].values, self.data["loss_quantile"].values, strict=True
+            ):
+                columns.append((f"{100 * order:g} %", values, ".4g"))
+        return columns
 
     def __repr__(self) -> str:
         return self.summary()
 
     def plot(self, ax: Axes | None = None, label: str | None = None) -> Axes:
         """Draw the loss over the steps: mean with two standard errors, and quantile bands.
+
+        Where there is exact theory, the exact mean is drawn over the estimate, and the legend
+        tells the largest z-score.
 
         Parameters
         ----------

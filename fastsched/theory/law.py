@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from fastsched.errors import array, numeric, reject
 
@@ -48,10 +48,10 @@ def _saddle(x, weights, squares, sign):
         else:
             low = s
         trial = s - slope / second
-        if not low < trial < high:
-            trial = 0.5 * (low + high) if high < np.inf else 2.0 * s
         if abs(trial - s) < 1e-6 * s:
             break
+        if not low < trial < high:
+            trial = 0.5 * (low + high) if high < np.inf else 2.0 * s
         s = trial
     return sign * s, second
 
@@ -102,10 +102,10 @@ def _solve(log_target, x, weights, squares, sign):
         else:
             high = x
         trial = x * math.exp(sign * excess * math.exp(log_mass) / (density * x))
-        if not low < trial < high:
-            trial = 0.5 * (low + high) if high < np.inf else 2.0 * x
         if abs(trial - x) <= _TOLERANCE * x:
             return trial
+        if not low < trial < high:
+            trial = 0.5 * (low + high) if high < np.inf else 2.0 * x
         x = trial
     return x
 
@@ -198,7 +198,9 @@ class LossLaw:
         # A scaled and shifted chi-square with the first three cumulants (Imhof 1961, eq. 4.1).
         third = 8 * float(np.sum(w**2 * (w + 3 * b)))
         freedom = 8 * self.std**6 / third**2
-        guess = self.mean + (stats.chi2.ppf(orders, freedom) - freedom) * third / (4 * self.std**2)
+        guess = self.mean + (2 * special.gammaincinv(freedom / 2, orders) - freedom) * third / (
+            4 * self.std**2
+        )
         least = (self.mean - self._least) * 1e-12
         for k, q in np.ndenumerate(orders):
             sign = -1 if q < 0.5 else 1
@@ -212,7 +214,7 @@ class LossLaw:
         excess = points - self._least
         below = np.where(excess > 0, 1.0, 0.0) if self.std else np.where(excess >= 0, 1.0, 0.0)
         density = np.zeros(points.shape) if self.std else np.full(points.shape, np.nan)
-        above = 1 - below
+        above = np.asarray(1 - below)
         if self.std:
             low = points < self.mean
             for inside, sign, tail, other in (

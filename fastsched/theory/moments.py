@@ -118,9 +118,9 @@ def _jump(steps, mean, covariance, matrix, offset, added, work):
 
 
 @_jit
-def _streaming_noise(spectrum, label_noise, mean, covariance, variance):
+def _streaming_noise(spectrum, label_variance, mean, covariance, variance):
     """Variance of a sample's gradient noise in one-pass least squares."""
-    total = label_noise
+    total = label_variance
     for i in range(spectrum.shape[0]):
         second = mean[0, i] * mean[0, i] + covariance[0, 0, i]
         variance[i] = spectrum[i] * second
@@ -139,7 +139,7 @@ def _propagate(
     record,
     curvature,
     variance,
-    label_noise,
+    label_variance,
     shortest_jump,
     origin,
     mean,
@@ -149,10 +149,10 @@ def _propagate(
 ):
     """Take all steps, and copy the moments to means[k], covariances[k] at step record[k].
 
-    With label_noise >= 0 the noise is that of one-pass least squares, else `variance`.
+    With label_variance >= 0 the noise is that of one-pass least squares, else `variance`.
     """
     n, dim = mean.shape
-    streaming = label_noise >= 0
+    streaming = label_variance >= 0
     matrix, covariance_added = np.empty((n, n, dim)), np.empty((n, n, dim))
     offset, work = np.empty((n, dim)), np.empty((n, n, dim))
     t, k = 0, 0
@@ -177,7 +177,7 @@ def _propagate(
             jump = steps >= shortest_jump and not streaming
             for _ in range(1 if jump else steps):
                 if streaming:
-                    _streaming_noise(curvature, label_noise, mean, covariance, variance)
+                    _streaming_noise(curvature, label_variance, mean, covariance, variance)
                 _build(
                     base[s],
                     slope[s],
@@ -214,7 +214,7 @@ class Dynamics:
     noise_variance : array of shape (d,) or None
         Variance of a sample's gradient noise; None for one-pass least squares, where it depends
         on the state.
-    label_noise : float, default 0
+    label_variance : float, default 0
         One-pass least squares: variance of the labels' noise.
     start : tuple of n floats, default (1, 0, ...)
         The state starts at these multiples of x_0.
@@ -226,8 +226,16 @@ class Dynamics:
     start_mean: NDArray[np.float64]
     start_variance: NDArray[np.float64]
     noise_variance: NDArray[np.float64] | None
-    label_noise: float = 0.0
+    label_variance: float = 0.0
     start: tuple[float, ...] | None = None
+
+    @property
+    def work(self) -> float:
+        """Multiplications, roughly, of the moments over all steps; a jump counts as its cost."""
+        lengths = self.rule.lengths
+        if self.noise_variance is not None:
+            lengths = np.minimum(lengths, 10 * _SHORTEST_JUMP)
+        return float(np.sum(lengths)) * len(self.curvature) * 3 * self.rule.order**3
 
 
 def map_moments(
@@ -272,7 +280,7 @@ def map_moments(
             steps,
             dynamics.curvature[part].copy(),
             np.empty(size) if noise is None else noise[part].copy(),
-            dynamics.label_noise if noise is None else -1.0,
+            dynamics.label_variance if noise is None else -1.0,
             _SHORTEST_JUMP if jumps else np.iinfo(np.int64).max,
             dynamics.minimum[part].copy(),
             start[:, None] * dynamics.start_mean[part],
