@@ -91,7 +91,7 @@ class Average(Measure):
 
     def memory_coefficients(self, steps: int) -> NDArray[np.float64]:
         weights = np.zeros((steps, 2))
-        if self.kind == "ema":
+        if self.decay is not None:
             weights[:, 1] = 1 - self.decay
             return weights
         start = self.start or 0
