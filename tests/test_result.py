@@ -68,7 +68,7 @@ def test_summary(result):
     lines = text.splitlines()
     assert "Quadratic(d=3), SGD(lr=Cosine" in lines[0]
     assert "100 trajectories, 50 steps" in lines[1]
-    assert " ".join(lines[3].split()) == "step loss +- std +- 5 % 25 % 50 % 75 % 95 %"
+    assert " ".join(lines[3].split()) == ("step loss +- exact z std +- 5 % 25 % 50 % 75 % 95 %")
     first, last = lines[4].split(), lines[-1].split()
     assert first[0] == "0"
     assert last[0] == "50"
@@ -76,12 +76,35 @@ def test_summary(result):
     assert len(result.summary(rows=5).splitlines()) == 9
 
 
+def test_exact_values_stand_beside(result):
+    exact = fs.exact(result.study)
+    for name in ("loss", "loss_std"):
+        np.testing.assert_array_equal(result.exact[name], exact[name])
+        z = (result.data[name] - exact[name]) / result.data[f"{name}_se"]
+        np.testing.assert_array_equal(result.z_scores[name][1:], z[1:])
+        assert np.isnan(result.z_scores[name][0])  # the start is fixed
+    assert exact["loss_quantile"].dims == ("quantile", "step")
+    assert float(abs(result.z_scores["loss"]).max()) < 4
+    exact.plot()
+
+
+def test_diverged_means_have_no_z_score():
+    study = fs.Study(fs.Quadratic([1.0]), fs.SGD(3.0), 300, 64)
+    result = fs.run(study, progress=False)
+    assert result.data["diverged"][-1] == 1
+    assert np.isnan(result.z_scores["loss"][-1])
+    assert np.isfinite(result.z_scores["loss"][1])
+    assert "diverged: up to 100 %" in result.summary()
+
+
 def test_plot(result, tmp_path):
     ax = result.plot()
     assert ax.get_xlabel() == "step (updates)"
     assert ax.get_ylabel() == "loss"
     result.plot(ax, label="again")
-    assert [line.get_label() for line in ax.lines][-1] == "again"
+    labels = [str(line.get_label()) for line in ax.lines]
+    assert labels.count("exact mean") == 1
+    assert labels[2].startswith("again\nmax |z| = ")
     ax.get_figure().savefig(tmp_path / "fig.png")
     assert (tmp_path / "fig.png").stat().st_size > 10_000
 
