@@ -42,7 +42,7 @@ def expected_inner_product(mean: ArrayLike, covariance: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from fastsched.theory.alignment import expected_inner_product
+    >>> from fastsched.theory import expected_inner_product
     >>> expected_inner_product([[1.0, 2.0]], [[[1.0, 0.5], [0.5, 1.0]]])
     2.5
     """
@@ -89,7 +89,7 @@ def expected_cosine(mean: ArrayLike, covariance: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from fastsched.theory.alignment import expected_cosine
+    >>> from fastsched.theory import expected_cosine
     >>> round(expected_cosine([[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]]), 9)  # 2 arcsin(1/2) / pi
     0.333333333
     """
@@ -172,8 +172,8 @@ def successive_gradients(
 
     Examples
     --------
-    >>> from fastsched.theory.alignment import successive_gradients
-    >>> from fastsched.theory.rule import linear_rule
+    >>> from fastsched.theory import successive_gradients
+    >>> from fastsched.theory import linear_rule
     >>> rule = linear_rule(SGD(lr=0.5), 1)
     >>> mean, covariance = successive_gradients([[1.0]], [[[0.0]]], rule, [1.0], 4.0)
     >>> mean.tolist(), covariance.tolist()
@@ -250,7 +250,7 @@ def one_pass_alignment(
 
     Examples
     --------
-    >>> from fastsched.theory.alignment import one_pass_alignment
+    >>> from fastsched.theory import one_pass_alignment
     >>> one_pass_alignment([1.0], [1.0], 0.25, 1.0)
     (0.0, 4.0)
     """

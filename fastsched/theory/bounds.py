@@ -107,7 +107,8 @@ def _parts(rates: ArrayLike, distance: float, gradient_norms: ArrayLike) -> tupl
     left = _suffix_sums(eta)
     energy = _suffix_sums((eta * norms) ** 2)
     tail = 0.5 * float(np.sum(eta[:-1] / left[1:] * energy[:-1] / left[:-1]))
-    return square / (2 * left[0]), energy[0] / (2 * left[0]) + tail
+    total = 2 * float(left[0])
+    return square / total, float(energy[0]) / total + tail
 
 
 def _suffix_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:

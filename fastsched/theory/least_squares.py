@@ -138,7 +138,7 @@ def volterra_risk(
     Examples
     --------
     >>> from fastsched.theory import volterra_risk
-    >>> float(volterra_risk([1.0], [1.0], lr=0.1, steps=1)[1])
+    >>> round(float(volterra_risk([1.0], [1.0], lr=0.1, steps=1)[1]), 12)
     0.415
     """
     features, start = _spectrum_and_error(spectrum, error)

@@ -83,7 +83,7 @@ def noise_free_overshoot(momentum: float, rate: float) -> Overshoot:
 
     Examples
     --------
-    >>> from fastsched.theory.overshoot import noise_free_overshoot
+    >>> from fastsched.theory import noise_free_overshoot
     >>> depth, step = noise_free_overshoot(0.9, 0.01)
     >>> round(depth, 6), step
     (0.153156, 35)
@@ -189,7 +189,7 @@ def overshoot_probability(study: Study, axis: int = 0, steps: int | None = None)
 
     Examples
     --------
-    >>> from fastsched.theory.overshoot import overshoot_probability
+    >>> from fastsched.theory import overshoot_probability
     >>> study = Study(Quadratic([1.0, 0.1]), SGD(lr=0.1), steps=50, trajectories=1)
     >>> round(overshoot_probability(study), 6)
     0.956695

@@ -1,4 +1,4 @@
-"""First passages of discrete chains: exact laws by quadrature, and the known approximations."""
+"""First passages of discrete chains: exact laws by quadrature."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from scipy.sparse.linalg import eigs
 
-from fastsched.errors import NoExactTheory, array, integer, numeric, real, reject
+from fastsched.errors import NoExactTheory, numeric, real, reject
 from fastsched.landscapes.base import Normal
 
 # A panel this many standard deviations wide with so many nodes integrates the transition density
 # times its own shape to double precision.
 _PANEL = 4.0
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 _LARGEST_GRID = 4096
 _REFINEMENT = 1.5
 
 # Relative tolerance, and the rounding error per step of the mean time.
-_TOLERANCE = 1e-9
+TOLERANCE = 1e-9
 _ROUNDING = 1e-14
 _LONGEST = 1e10
 
 _REACH = 8.0  # standard deviations beyond which a normal density is nothing
-_SAMPLES = 1000
-_LARGEST_DIM = 1000
+SAMPLES = 1000
 _ROOT_TAU = math.sqrt(2 * math.pi)
 _FAINTEST = 1e-30
 
@@ -57,7 +56,7 @@ class _Answer(NamedTuple):
     error: Array  # caused by what is lost below and above the grid, (2,)
 
 
-class _Chain(abc.ABC):
+class Chain(abc.ABC):
     """A Markov chain on the line that dies on leaving the interval (lower, upper)."""
 
     lower: float
@@ -162,7 +161,7 @@ class _Chain(abc.ABC):
                 values[k] = row @ state
             alive = np.maximum(values[:, :1], _FAINTEST)
             error = np.max(values[:, 1:] / alive, axis=0) * alive.min()
-            return _Answer(values[:, 0], _TOLERANCE * alive[:, 0], error)
+            return _Answer(values[:, 0], TOLERANCE * alive[:, 0], error)
 
         return np.asarray(self._settle(answer, start)[place].reshape(given.shape))
 
@@ -219,7 +218,7 @@ class _Chain(abc.ABC):
         self, low: float, high: float, refinement: float, start: float | Normal | None
     ) -> _Grid:
         edges = self._edges(low, high, refinement)
-        nodes, weights = _panel_nodes(edges)
+        nodes, weights = panel_nodes(edges)
         row, row_lost = np.zeros(len(nodes)), np.zeros(2)
         if start is not None:
             points, masses = self._start(start, refinement)
@@ -232,11 +231,11 @@ class _Chain(abc.ABC):
     def _edges(self, low: float, high: float, refinement: float) -> Array:
         """Return panels at most `_PANEL` of the narrowest transition that arrives wide."""
         ends = np.array([low, *(b for b in self.breaks if low < b < high), high])
-        pieces = [np.linspace(a, b, _SAMPLES + 1) for a, b in itertools.pairwise(ends)]
+        pieces = [np.linspace(a, b, SAMPLES + 1) for a, b in itertools.pairwise(ends)]
         centers = np.concatenate([(piece[1:] + piece[:-1]) / 2 for piece in pieces])
         means, stds = self._moments(centers)
         if np.ptp(stds) == 0:
-            widths = np.full(len(pieces) * _SAMPLES, stds[0])
+            widths = np.full(len(pieces) * SAMPLES, stds[0])
         else:
             order = np.argsort(stds)[::-1]
             widths = np.full(len(centers), np.inf)
@@ -249,7 +248,7 @@ class _Chain(abc.ABC):
         for piece, width in zip(pieces, widths.reshape(len(pieces), -1), strict=True):
             depth = np.concatenate([[0], np.cumsum(np.diff(piece) / width)])
             count = math.ceil(depth[-1] * refinement / _PANEL)
-            if (count + sum(map(len, edges))) * len(_NODES) > _LARGEST_GRID:
+            if (count + sum(map(len, edges))) * len(NODES) > _LARGEST_GRID:
                 raise NoExactTheory(
                     f"the passage law does not settle with {_LARGEST_GRID} nodes on "
                     f"({low:g}, {high:g}): the noise is too small, the chain does not stay near "
@@ -266,7 +265,7 @@ class _Chain(abc.ABC):
         return np.column_stack([below, above])
 
 
-class GaussianChain(_Chain):
+class GaussianChain(Chain):
     r"""The chain x' = map(x) + std(x) xi with standard normal xi, killed outside an interval.
 
     SGD with learning rate eta on a loss U with gradient noise of standard deviation sigma has
@@ -305,7 +304,7 @@ class GaussianChain(_Chain):
     --------
     SGD with eta = 0.1 on x^4/4 - x^2/2 with gradient noise of variance 2, from -1 to 1:
 
-    >>> from fastsched.theory.passage import GaussianChain
+    >>> from fastsched.theory import GaussianChain
     >>> chain = GaussianChain(lambda x: x - 0.1 * (x**3 - x), 0.1 * 2**0.5, upper=1.0)
     >>> round(chain.mean_passage_time(-1.0), 6)
     649.715817
@@ -357,7 +356,7 @@ class GaussianChain(_Chain):
 
         Examples
         --------
-        >>> from fastsched.theory.passage import GaussianChain
+        >>> from fastsched.theory import GaussianChain
         >>> chain = GaussianChain(lambda x: 0.75 * x, 1.0)
         >>> round(float(np.exp(-chain.relaxation_rate())), 9)
         0.75
@@ -367,10 +366,10 @@ class GaussianChain(_Chain):
         return float(self._settle(lambda grid: _spectral(grid, 1), real("start", start)))
 
     def _moments(self, x: Array) -> tuple[Array, Array]:
-        means = _values("map", self.map, x)
+        means = evaluated("map", self.map, x)
         if not callable(self.std):
             return means, np.full(len(x), self.std)
-        stds = _values("std", self.std, x)
+        stds = evaluated("std", self.std, x)
         if stds.min() <= 0:
             reject("std", self.std, f"positive; it is not at x = {x[np.argmin(stds)]:g}")
         return means, stds
@@ -390,372 +389,18 @@ class GaussianChain(_Chain):
         # Panels a standard deviation wide, broken and graded as those of the transitions.
         own = np.linspace(low, high, math.ceil(2 * _REACH * refinement) + 1)
         edges = np.union1d(own, self._edges(low, high, refinement))
-        points, weights = _panel_nodes(edges)
+        points, weights = panel_nodes(edges)
         return points, weights * np.exp(-(((points - mean) / std) ** 2) / 2) / (std * _ROOT_TAU)
 
 
-class RadialChain(_Chain):
-    r"""The radius |x| of the chain x' = a x + s xi in d dimensions, killed outside a ball.
-
-    SGD on the quadratic h |x|^2 / 2 with learning rate eta and gradient noise of standard
-    deviation sigma in every direction has a = 1 - eta h and s = eta sigma.
-
-    Parameters
-    ----------
-    contraction : float
-        The factor a.
-    std : float
-        Standard deviation s of an update's noise in each direction, positive.
-    dim : int
-        Number of dimensions d, from 1 to 1000.
-    radius : float
-        Radius of the ball, positive; starts are radii, at least 0.
-
-    Raises
-    ------
-    FastschedError
-        A parameter out of range.
-
-    Notes
-    -----
-    |x|' / s has the noncentral chi law of d degrees of freedom and noncentrality m = |a x| / s:
-    its density at y is
-
-    .. math::
-        \frac{y^{d - 1} e^{-(y^2 + m^2) / 2}}{2^{d/2 - 1} \Gamma(d/2)}\,
-        {}_0F_1\!\left(; \tfrac d2; \tfrac{y^2 m^2}{4}\right)
-
-    Source: Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions, vol. 2, 2nd ed.,
-    ch. 29. Quadrature as for `GaussianChain`.
-
-    Examples
-    --------
-    >>> from fastsched.theory.passage import RadialChain
-    >>> round(RadialChain(contraction=0.9, std=0.1, dim=10, radius=1.0).mean_passage_time(0.0), 6)
-    76.28525
-    """
-
-    def __init__(self, contraction: float, std: float, dim: int, radius: float) -> None:
-        self.contraction = real("contraction", contraction)
-        self.std = real("std", std, above=0)
-        self.dim = integer("dim", dim, minimum=1, maximum=_LARGEST_DIM)
-        self.lower, self.upper = 0.0, real("radius", radius, above=0)
-        self.breaks = ()
-
-    def _moments(self, x: Array) -> tuple[Array, Array]:
-        return abs(self.contraction) * x, np.full(len(x), self.std)
-
-    def _density(self, x: Array, y: Array) -> Array:
-        order = self.dim / 2 - 1
-        m, r = (abs(self.contraction) * x / self.std)[:, None], y / self.std
-        z = m * r
-        small = z < 600
-        # log of 0F1 exp(-z), by the Bessel function I_order where 0F1 would overflow.
-        series = np.log(special.hyp0f1(order + 1, np.where(small, z, 0) ** 2 / 4)) - z
-        large = np.where(small, 600, z)
-        bessel = np.log(special.ive(order, large)) - order * np.log(large / 2)
-        constant = special.gammaln(order + 1)
-        logarithm = np.where(small, series - constant, bessel)
-        logarithm += (self.dim - 1) * np.log(r) - order * math.log(2) - (r - m) ** 2 / 2
-        return np.exp(logarithm) / self.std
-
-    def _start(self, start: float | Normal, refinement: float) -> tuple[Array, Array]:
-        return np.array([real("start", start, minimum=0)]), np.ones(1)
-
-
-def double_well_chain(lr: float, noise_std: float, level: float = math.inf) -> GaussianChain:
-    r"""Return the chain of SGD in the double well x^4/4 - x^2/2, below a level.
-
-    Parameters
-    ----------
-    lr : float
-        Learning rate eta, positive.
-    noise_std : float
-        Standard deviation sigma of the gradient noise, positive; the temperature is
-        D = eta sigma^2 / 2 and the barrier 1/4.
-    level : float, default infinite
-        Upper end of the interval where the chain lives on; the wells are at -1 and 1, the
-        saddle at 0.
-
-    Raises
-    ------
-    FastschedError
-        A parameter out of range.
-
-    Examples
-    --------
-    >>> from fastsched.theory.passage import double_well_chain
-    >>> round(double_well_chain(0.1, 2**0.5, level=0.0).mean_passage_time(-1.0), 6)
-    356.691802
-    >>> round(2 * 0.1 / double_well_chain(0.1, 2**0.5).relaxation_rate(), 6)
-    57.422505
-    """
-    rate = real("lr", lr, above=0)
-    std = rate * real("noise_std", noise_std, above=0)
-    return GaussianChain(lambda x: x - rate * (x**3 - x), std, upper=level)
-
-
-def quadratic_chain(lr: float, curvature: float, noise_std: float, radius: float) -> GaussianChain:
-    r"""Return the chain of SGD on h x^2 / 2, inside (-radius, radius).
-
-    Parameters
-    ----------
-    lr, curvature : float
-        Learning rate eta and curvature h, positive.
-    noise_std : float
-        Standard deviation sigma of the gradient noise, positive.
-    radius : float
-        Positive.
-
-    Raises
-    ------
-    FastschedError
-        A parameter out of range.
-
-    Notes
-    -----
-    Its exit time is the run length of a two-sided control chart of exponentially weighted
-    averages z' = (1 - l) z + l xi with l = eta h, where x = sigma z / h.
-
-    Examples
-    --------
-    A chart with l = 0.1 and limits at 2.814 stationary standard deviations has an average run
-    length of 500 (Lucas & Saccucci, Technometrics 32 (1990) 1):
-
-    >>> from fastsched.theory.passage import quadratic_chain
-    >>> chain = quadratic_chain(0.1, 1.0, 1.0, radius=2.814 * (0.1 / 1.9) ** 0.5)
-    >>> round(chain.mean_passage_time(0.0), 2)
-    499.58
-    """
-    rate, h = real("lr", lr, above=0), real("curvature", curvature, above=0)
-    std = rate * real("noise_std", noise_std, above=0)
-    b = real("radius", radius, above=0)
-    return GaussianChain(lambda x: (1 - rate * h) * x, std, -b, b)
-
-
-def boundary_shift(lr: float, noise_std: float) -> float:
-    r"""Return by how much a chain sees a boundary farther than the diffusion does: approximate.
-
-    Parameters
-    ----------
-    lr, noise_std : float
-        Learning rate eta and standard deviation sigma of the gradient noise, positive.
-
-    Returns
-    -------
-    float
-        The mean overshoot of a random walk of steps eta sigma xi over a distant boundary. The
-        diffusion with its boundary moved outwards by it follows the chain one order further.
-
-    Raises
-    ------
-    FastschedError
-        A parameter out of range.
-
-    Notes
-    -----
-    -zeta(1/2) / sqrt(2 pi) = 0.5826 standard deviations of an update, which is 0.5826
-    sqrt(2 D eta) at the temperature D = eta sigma^2 / 2. Not for a boundary at a minimum.
-    Source: Siegmund, "Corrected diffusion approximations in certain random walk problems", Adv.
-    Appl. Probab. 11 (1979) 701.
-
-    Examples
-    --------
-    >>> from fastsched.theory.passage import boundary_shift
-    >>> round(boundary_shift(0.1, 2.0), 6)
-    0.116519
-    """
-    std = real("lr", lr, above=0) * real("noise_std", noise_std, above=0)
-    return 0.5825971579390106 * std
-
-
-def sde_passage_time(potential: Function, start: float, level: float, temperature: float) -> float:
-    r"""Return the mean time in which the Langevin diffusion reaches a level above: approximate.
-
-    The diffusion dx = -U'(x) dt + sqrt(2 D) dW approximates SGD with eta sigma^2 / 2 = D at
-    times eta t; its boundary needs `boundary_shift`.
-
-    Parameters
-    ----------
-    potential : callable
-        U, elementwise on an array, smooth; it must grow towards -infinity.
-    start, level : float
-        start < level.
-    temperature : float
-        D, positive.
-
-    Returns
-    -------
-    float
-        In units of time, 1/eta updates; to a relative 1e-9.
-
-    Raises
-    ------
-    NoExactTheory
-        The integral does not settle with 4096 panels.
-    FastschedError
-        A parameter out of range, or a potential whose values are not finite.
-
-    Notes
-    -----
-    .. math::
-        \frac1D \int_{x_0}^{b} dy\, e^{U(y)/D} \int_{-\infty}^{y} dz\, e^{-U(z)/D}
-
-    Source: Gardiner, Handbook of Stochastic Methods, 3rd ed., sec. 5.2.7.
-
-    Examples
-    --------
-    >>> from fastsched.theory.passage import sde_passage_time
-    >>> round(sde_passage_time(lambda x: x**4 / 4 - x**2 / 2, -1.0, 1.0, 0.1), 4)
-    66.2686
-    """
-    x0, b = real("start", start), real("level", level)
-    scale = real("temperature", temperature, above=0)
-    if x0 >= b:
-        reject("level", level, f"greater than start = {start!r}")
-
-    def exponent(x: Array) -> Array:
-        return _values("potential", potential, x.ravel()).reshape(x.shape) / scale
-
-    def integral(low: float, panels: int) -> float:
-        edges = np.union1d(np.linspace(low, x0, panels + 1), np.linspace(x0, b, panels + 1))
-        y, weights = (part.reshape(-1, len(_NODES)) for part in _panel_nodes(edges))
-        # From each panel's left edge to each of its nodes, by nodes of their own.
-        part = (y - edges[:-1, None])[:, :, None] / 2
-        z = edges[:-1, None, None] + part * (1 + _NODES)
-        lowest = exponent(edges).min()
-        inner = np.sum(part * _WEIGHTS * np.exp(lowest - exponent(z)), axis=2)
-        whole = np.sum(weights * np.exp(lowest - exponent(y)), axis=1, keepdims=True)
-        inner += np.cumsum(whole, axis=0) - whole
-        above = edges[:-1] >= x0
-        outer = weights[above] * np.exp(exponent(y[above]) - lowest)
-        return float(np.sum(outer * inner[above])) / scale
-
-    low, panels = x0 - (b - x0), 16
-    previous = 0.0
-    for _ in range(9):
-        span = np.linspace(low, b, _SAMPLES)
-        while exponent(span)[0] < exponent(span).min() + 40:
-            if x0 - low > 1e6 * (b - x0):
-                reject("potential", potential, "growing towards -infinity")
-            low -= x0 - low
-            span = np.linspace(low, b, _SAMPLES)
-        value = integral(low, panels)
-        if abs(value - previous) <= _TOLERANCE * value:
-            return value
-        previous, panels = value, 2 * panels
-    raise NoExactTheory(f"the mean passage time does not settle with {panels // 2} panels")
-
-
-def kramers_time(
-    curvature_minimum: float, curvature_saddle: float, barrier: float, temperature: float
-) -> float:
-    r"""Return Kramers' time of escape from a well in one dimension: approximate.
-
-    Parameters
-    ----------
-    curvature_minimum : float
-        U'' at the minimum, positive.
-    curvature_saddle : float
-        U'' at the top of the barrier, negative.
-    barrier : float
-        Height of the barrier, positive.
-    temperature : float
-        D = eta sigma^2 / 2, positive, small against the barrier.
-
-    Returns
-    -------
-    float
-        In units of time, 1/eta updates: the leading term, at small temperatures, of the mean
-        time in which the diffusion gets to the other side.
-
-    Raises
-    ------
-    FastschedError
-        A parameter out of range.
-
-    Notes
-    -----
-    .. math::
-        \frac{2 \pi}{\sqrt{U''(a) |U''(s)|}} e^{\Delta U / D}
-
-    Source: Kramers, Physica 7 (1940) 284.
-
-    Examples
-    --------
-    >>> from fastsched.theory.passage import kramers_time
-    >>> round(kramers_time(2.0, -1.0, 0.25, 0.1), 4)
-    54.1254
-    """
-    inside = real("curvature_minimum", curvature_minimum, above=0)
-    if real("curvature_saddle", curvature_saddle) >= 0:
-        reject("curvature_saddle", curvature_saddle, "a finite number, less than 0")
-    return eyring_kramers_time([[inside]], [[curvature_saddle]], barrier, temperature)
-
-
-def eyring_kramers_time(
-    hessian_minimum: ArrayLike, hessian_saddle: ArrayLike, barrier: float, temperature: float
-) -> float:
-    r"""Return the Eyring-Kramers time of escape over a saddle in n dimensions: approximate.
-
-    Parameters
-    ----------
-    hessian_minimum : array of shape (n, n)
-        Hessian H_a at the minimum, symmetric and positive definite.
-    hessian_saddle : array of shape (n, n)
-        Hessian H_s at the saddle, symmetric, with one negative eigenvalue.
-    barrier : float
-        Height of the saddle above the minimum, positive.
-    temperature : float
-        D = eta sigma^2 / 2 of isotropic noise, positive, small against the barrier.
-
-    Returns
-    -------
-    float
-        In units of time, 1/eta updates.
-
-    Raises
-    ------
-    FastschedError
-        A parameter out of range.
-
-    Notes
-    -----
-    .. math::
-        \frac{2 \pi}{|\lambda_-|} \sqrt{\frac{|\det H_s|}{\det H_a}}\, e^{\Delta U / D}
-
-    Source: Bovier, Eckhoff, Gayrard & Klein, J. Eur. Math. Soc. 6 (2004) 399.
-
-    Examples
-    --------
-    >>> from fastsched.theory.passage import eyring_kramers_time
-    >>> time = eyring_kramers_time(np.diag([2.0, 1.0]), np.diag([-1.0, 4.0]), 0.25, 0.1)
-    >>> round(time, 4)
-    108.2508
-    """
-    inside = _symmetric("hessian_minimum", hessian_minimum)
-    if inside[0] <= 0:
-        reject("hessian_minimum", hessian_minimum, "positive definite")
-    saddle = _symmetric("hessian_saddle", hessian_saddle)
-    if len(saddle) != len(inside):
-        reject("hessian_saddle", hessian_saddle, f"of shape ({len(inside)}, {len(inside)})")
-    if np.count_nonzero(saddle < 0) != 1 or np.any(saddle == 0):
-        reject(
-            "hessian_saddle", hessian_saddle, "with one negative eigenvalue, the others positive"
-        )
-    height = real("barrier", barrier, above=0) / real("temperature", temperature, above=0)
-    ratio = math.fsum(np.log(np.abs(saddle))) - math.fsum(np.log(inside))
-    return 2 * math.pi / -float(saddle[0]) * math.exp(ratio / 2 + height)
-
-
-def _panel_nodes(edges: Array) -> tuple[Array, Array]:
+def panel_nodes(edges: Array) -> tuple[Array, Array]:
     """Return the nodes and weights of all panels, each (16 panels,)."""
     half = np.diff(edges)[:, None] / 2
-    return (edges[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
+    return (edges[:-1, None] + half * (1 + NODES)).ravel(), (half * WEIGHTS).ravel()
 
 
 def _relative_tolerance(time: float) -> float:
-    return max(_TOLERANCE, _ROUNDING * time)
+    return max(TOLERANCE, _ROUNDING * time)
 
 
 def _advance(matrix: Array, state: Array, steps: int) -> Array:
@@ -788,19 +433,10 @@ def _spectral(grid: _Grid, index: int) -> _Answer:
     return _Answer(np.asarray(rate), tolerance, law @ grid.lost / law.sum())
 
 
-def _values(name: str, function: Function, x: Array) -> Array:
+def evaluated(name: str, function: Function, x: Array) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         result = np.broadcast_to(np.asarray(function(x), dtype=np.float64), x.shape)
     bad = ~np.isfinite(result)
     if np.any(bad):
         reject(name, function, f"finite; it is not at x = {x[np.argmax(bad)]:g}")
     return result
-
-
-def _symmetric(name: str, value: ArrayLike) -> Array:
-    """Return the eigenvalues of a symmetric matrix, ascending."""
-    allowed = "a symmetric matrix of shape (n, n)"
-    matrix = array(name, value, ndim=(2,), allowed=allowed)
-    if matrix.shape[0] != matrix.shape[1] or not np.allclose(matrix, matrix.T, rtol=1e-10):
-        reject(name, value, allowed)
-    return np.asarray(np.linalg.eigvalsh((matrix + matrix.T) / 2), dtype=np.float64)

@@ -68,7 +68,7 @@ def stationary_moments(
 
     Examples
     --------
-    >>> from fastsched.theory.stationary import stationary_moments
+    >>> from fastsched.theory import stationary_moments
     >>> mean, covariance = stationary_moments(SGD(lr=0.5), [1.0, 2.0], 1.0)
     >>> covariance[:, 0, 0].round(12).tolist()
     [0.333333333333, 0.25]
@@ -134,7 +134,7 @@ def nesterov_iterate_variance(
 
     Examples
     --------
-    >>> from fastsched.theory.stationary import nesterov_iterate_variance
+    >>> from fastsched.theory import nesterov_iterate_variance
     >>> nesterov_iterate_variance(SGD(0.5, 0.5, nesterov=True), [1.0], 1.0).round(12).tolist()
     [0.416666666667]
     """
@@ -178,7 +178,7 @@ def noise_floor(
 
     Examples
     --------
-    >>> from fastsched.theory.stationary import noise_floor
+    >>> from fastsched.theory import noise_floor
     >>> round(noise_floor(SGD(lr=0.5), [1.0], 3.0), 12)
     0.5
     """
@@ -218,7 +218,7 @@ def small_rate_noise_floor(
 
     Examples
     --------
-    >>> from fastsched.theory.stationary import small_rate_noise_floor
+    >>> from fastsched.theory import small_rate_noise_floor
     >>> small_rate_noise_floor(0.5, [1.0, 3.0], batch_size=2)
     0.25
     """
@@ -269,7 +269,7 @@ def dissipation_ratio(
 
     Examples
     --------
-    >>> from fastsched.theory.stationary import dissipation_ratio
+    >>> from fastsched.theory import dissipation_ratio
     >>> round(dissipation_ratio(SGD(0.1, momentum=0.9), [1.0, 0.5], 1.0), 12)
     1.0
     """

@@ -26,7 +26,9 @@ def test_many_drawn_studies(complete):
     assert verification.complaints(complete) == []
     for name in ("optimizer", "weight decay", "learning rate", "batch size", "precision"):
         of_family = {score.families[name] for score in complete}
-        assert len(of_family) >= {"learning rate": 19, "weight decay": 5, "optimizer": 5}.get(name, 2)
+        assert len(of_family) >= {"learning rate": 19, "weight decay": 5, "optimizer": 5}.get(
+            name, 2
+        )
 
 
 @pytest.mark.slow

@@ -256,7 +256,7 @@ def test_divergence_is_infinite_not_wrong():
     assert np.isnan(result["loss_quantile"][0, 1])
 
 
-class Unknown(fs.Measure):
+class _Unknown(fs.Measure):
     def __init__(self):
         pass
 
@@ -275,8 +275,8 @@ class Unknown(fs.Measure):
 
 def test_no_exact_theory(monkeypatch):
     study = fs.Study(QUADRATIC, fs.SGD(0.1), 10, 1)
-    with pytest.raises(fs.NoExactTheory, match="no exact theory of Unknown"):
-        fs.exact(study.replace(measures=Unknown()))
+    with pytest.raises(fs.NoExactTheory, match="no exact theory of _Unknown"):
+        fs.exact(study.replace(measures=_Unknown()))
     with pytest.raises(fs.NoExactTheory, match="ask for them by fastsched\\.exact"):
         exact_curves(study, largest_work=10.0)
 

@@ -11,15 +11,19 @@ from scipy import special, stats
 import fastsched as fs
 from fastsched.errors import NoExactTheory
 from fastsched.theory import passage
-from fastsched.theory.passage import (
-    GaussianChain,
+from fastsched.theory.chains import (
     RadialChain,
-    boundary_shift,
     double_well_chain,
+    quadratic_chain,
+)
+from fastsched.theory.escape import (
+    boundary_shift,
     eyring_kramers_time,
     kramers_time,
-    quadratic_chain,
     sde_passage_time,
+)
+from fastsched.theory.passage import (
+    GaussianChain,
 )
 
 # Average run lengths of two-sided charts of exponentially weighted averages, by the shift of the
@@ -208,7 +212,7 @@ def test_the_answer_does_not_depend_on_the_panels(monkeypatch):
     assert chain.mean_passage_time(-1.0) == pytest.approx(mean, rel=1e-9)
     assert chain.decay_rate() == pytest.approx(rate, rel=1e-9)
     # A fault of the weights shows.
-    monkeypatch.setattr(passage, "_WEIGHTS", passage._WEIGHTS * 0.9999)
+    monkeypatch.setattr(passage, "WEIGHTS", passage.WEIGHTS * 0.9999)
     assert chain.mean_passage_time(-1.0) != pytest.approx(mean, rel=1e-3)
 
 

@@ -17,6 +17,8 @@ from fastsched.theory.stability import (
     one_pass_excess_risk,
     one_pass_limit,
     one_pass_stability,
+)
+from fastsched.theory.tails import (
     tail_index,
 )
 
