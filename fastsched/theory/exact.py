@@ -64,7 +64,7 @@ def exact(study: Study) -> Result:
     --------
     >>> study = Study(Quadratic([1.0, 0.1]), SGD(lr=0.1), steps=1_000_000, trajectories=1)
     >>> float(np.round(exact(study)["loss"][-1], 12))  # 1/2 sum eta / (2 - eta h)
-    0.051441241521
+    0.051441417614
     """
     from fastsched.result import Result
 

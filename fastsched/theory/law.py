@@ -145,7 +145,7 @@ class LossLaw:
     >>> from fastsched.theory import LossLaw
     >>> law = LossLaw(curvature=[2.0, 2.0], mean=[0.0, 0.0], variance=[1.0, 1.0])
     >>> float(law.mean), float(np.round(law.quantile(0.5), 12))  # 2 log 2
-    (2.0, 1.386294361121)
+    (2.0, 1.38629436112)
     """
 
     def __init__(self, curvature: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> None:
