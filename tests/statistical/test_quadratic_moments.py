@@ -13,55 +13,17 @@ H = 1 / np.arange(1, 101)
 LANDSCAPE = fs.Quadratic(H, noise="hessian", start=fs.Normal(0.0, 1.0))
 
 
-def lifted_moments(landscape, optimizer, batch_sizes):
-    """Return per coordinate the mean and covariance of (x, v) after every step, naively.
-
-    The update is read off the optimizer's plain rule, which is linear: one step from unit
-    vectors gives its matrix. Shapes (steps + 1, d, 2) and (steps + 1, d, 2, 2).
-    """
-    h, sigma = landscape.eigenvalues, landscape.noise_std
-    mean0, std0 = landscape.start_moments()
-    steps, dim = len(batch_sizes), len(h)
-    values = optimizer.hyperparameters(steps)
-    mean = np.zeros((dim, 2))
-    mean[:, 0] = mean0
-    cov = np.zeros((dim, 2, 2))
-    cov[:, 0, 0] = std0**2
-    means, covs = [mean], [cov]
-
-    def step(x, v, g, t):
-        x, *rest = optimizer.reference_step(x, (v,) if optimizer.slots else (), g, values, t)
-        return np.stack([x, rest[0] if rest else np.zeros_like(x)], axis=-1)
-
-    zero, one = np.zeros(dim), np.ones(dim)
-    for t in range(steps):
-        matrix = np.stack([step(one, zero, h, t), step(zero, one, zero, t)], axis=-1)
-        noise = step(zero, zero, sigma / np.sqrt(batch_sizes[t]), t)
-        mean = np.einsum("dij,dj->di", matrix, mean)
-        cov = np.einsum("dij,djk,dlk->dil", matrix, cov, matrix)
-        cov = cov + noise[:, :, None] * noise[:, None, :]
-        means.append(mean)
-        covs.append(cov)
-    return np.array(means), np.array(covs)
-
-
-def exact_loss(study):
-    """Return mean and standard deviation of the loss after every step (minimum at 0)."""
-    mean, cov = lifted_moments(study.landscape, study.optimizer, study.batch_sizes())
-    h, m, s = study.landscape.eigenvalues, mean[:, :, 0], cov[:, :, 0, 0]
-    variance = np.sum((h * s) ** 2 / 2 + h**2 * m**2 * s, axis=1)
-    return np.sum(h * (m**2 + s), axis=1) / 2, np.sqrt(variance)
-
-
 def largest_z(study, result=None):
     """Return the largest |z| of mean and of standard deviation over the recorded steps."""
     data = (result or fs.run(study, progress=False)).data
-    mean, std = (curve[study.record_steps] for curve in exact_loss(study))
-    noisy = std > 1e-12
-    z = (data["loss"].values - mean)[noisy] / data["loss_se"].values[noisy]
-    z_std = (data["loss_std"].values - std)[noisy] / data["loss_std_se"].values[noisy]
-    np.testing.assert_allclose(data["loss"].values[~noisy], mean[~noisy], rtol=1e-5)
-    return np.max(np.abs(z), initial=0), np.max(np.abs(z_std), initial=0)
+    exact = fs.exact(study)
+    noisy = exact["loss_std"].values > 1e-12
+    largest = []
+    for name in ("loss", "loss_std"):
+        z = (data[name] - exact[name]).values[noisy] / data[f"{name}_se"].values[noisy]
+        largest.append(np.max(np.abs(z), initial=0))
+    np.testing.assert_allclose(data["loss"].values[~noisy], exact["loss"].values[~noisy], rtol=1e-5)
+    return largest
 
 
 GOLDEN = [
@@ -82,7 +44,6 @@ def test_golden_values(optimizer, loss, precision):
     study = fs.Study(
         LANDSCAPE, optimizer, STEPS, 100_000, batch_size=16, record=[STEPS], precision=precision
     )
-    assert exact_loss(study)[0][-1] == pytest.approx(loss, rel=1e-9)
     data = fs.run(study, progress=False).data
     z = (data["loss"].item() - loss) / data["loss_se"].item()
     assert abs(z) <= 4
@@ -109,7 +70,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_families_against_the_lifted_recursion(family):
+def test_families_against_the_exact_moments(family):
     landscape = fs.Quadratic(
         np.geomspace(1, 0.01, 40),
         noise=np.linspace(1, 0.2, 40),
@@ -161,13 +122,15 @@ def test_quantiles_against_the_exact_law():
             measures=fs.Loss(quantiles=(0.01, 0.1, 0.5, 0.9, 0.99)),
         )
         data = fs.run(study, progress=False).data
-        mean, cov = lifted_moments(study.landscape, study.optimizer, study.batch_sizes())
-        for t in study.record_steps:
-            s, m = cov[t, 0, 0, 0], mean[t, 0, 0]
+        exact_data = fs.exact(study)
+        for k, t in enumerate(study.record_steps):
+            s = exact_data["theta_variance"].values[k, 0]
+            m = exact_data["theta_mean"].values[k, 0]
             law = stats.ncx2(dim, dim * m**2 / s, scale=0.25 * s)
             found = data["loss_quantile"].sel(step=t).values
             orders = data["quantile"].values
             exact = law.ppf(orders)
+            np.testing.assert_allclose(exact_data["loss_quantile"].sel(step=t), exact, rtol=1e-7)
             error = np.sqrt(orders * (1 - orders) / n) / law.pdf(exact)
             assert np.max(np.abs((found - exact) / error)) <= 4
             np.testing.assert_allclose(
@@ -205,7 +168,7 @@ def test_standard_errors_are_right():
     study = fs.Study(
         fs.Quadratic(np.full(10, 1.0), noise=1.0, start=0.0), fs.SGD(0.2), 30, 1000, record=[30]
     )
-    mean, std = (curve[-1] for curve in exact_loss(study))
+    mean, std = (fs.exact(study)[name].item() for name in ("loss", "loss_std"))
     law = stats.chi2(10, scale=mean / 10)
     names = ("loss", "loss_std", "loss_quantile")
     scores = {name: [] for name in names}
