@@ -14,7 +14,7 @@ from types import FrameType
 
 import numba
 
-from fastsched.errors import FastschedError, choice
+from fastsched.errors import FastschedError, choice, reject
 from fastsched.kernels.cpu import TileRunner
 from fastsched.measures.base import Partial
 from fastsched.plan import Block, Plan, make_plan
@@ -70,7 +70,7 @@ def run(study: Study, device: str = "auto", *, progress: bool = True) -> Result:
         A block failed after others were finished.
     """
     if not isinstance(study, Study):
-        raise FastschedError(f"study = {study!r}: study must be a Study")
+        reject("study", study, "a Study")
     choice("device", device, _DEVICES)
     started = time.perf_counter()
     threads = numba.get_num_threads()

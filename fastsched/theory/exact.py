@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import NoExactTheory
+from fastsched.errors import NoExactTheory, reject
 from fastsched.landscapes import Landscape, Quadratic
 from fastsched.measures import Average, Loss
 from fastsched.measures.base import Variables
@@ -68,6 +68,8 @@ def exact(study: Study) -> Result:
     """
     from fastsched.result import Result
 
+    if not isinstance(study, Study):
+        reject("study", study, "a Study")
     started = time.perf_counter()
     variables = exact_curves(study)
     coordinates: dict[str, Any] = {"step": study.record_steps}
