@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import reject
-from fastsched.kernels.body import (
-    GROUP,
-    PRECISIONS,
-    Arguments,
-    Measured,
-    kernel_source,
-    load_kernel,
-)
+from fastsched.kernels.body import GROUP, PRECISIONS, Arguments, Measured
+from fastsched.kernels.cache import load_kernel
+from fastsched.kernels.coupled import coupled_source
 from fastsched.kernels.cpu import TileRunner
 from fastsched.kernels.philox import round_keys
 from fastsched.kernels.reduce import LANES
+from fastsched.kernels.separable import separable_source
+from fastsched.landscapes import Coupled, Separable
 from fastsched.memory import require_memory
 from fastsched.study import Study
 
@@ -82,26 +80,42 @@ class Plan:
 
     def runner(self) -> TileRunner:
         """Return what runs the blocks' tiles; compiles the kernel's source if it is new."""
-        study = self.study
-        source = kernel_source(
-            gradient=type(study.landscape).gradient_function,
-            constants=self.arguments.constants.shape[0] - 1,
-            update=study.optimizer.update_function,
-            slots=study.optimizer.slots,
-            coefficients=study.optimizer.coefficients(1).shape[1],
-            measured=[
-                Measured(
-                    m.term_functions(study.landscape),
-                    m.memory_function,
-                    m.memory_coefficients(study.steps).shape[1],
-                )
-                for m in study.measures
-            ],
-            precision=study.precision,
-        )
         return TileRunner(
-            load_kernel(source), self.arguments, self.tiles_per_block, self.groups_per_call
+            load_kernel(_source(self.study)),
+            self.arguments,
+            self.tiles_per_block,
+            self.groups_per_call,
         )
+
+
+def _source(study: Study) -> str:
+    """Return the source of the study's kernel."""
+    landscape = study.landscape
+    parts = {
+        "update": study.optimizer.update_function,
+        "slots": study.optimizer.slots,
+        "coefficients": study.optimizer.coefficients(1).shape[1],
+        "measured": [
+            Measured(m.memory_function, m.memory_coefficients(study.steps).shape[1])
+            for m in study.measures
+        ],
+        "precision": study.precision,
+    }
+    if isinstance(landscape, Coupled):
+        return coupled_source(
+            type(landscape),
+            landscape.draws_normals,
+            landscape.step_table(study.batch_sizes()).shape[1],
+            landscape.cacheable,
+            **parts,
+        )
+    assert isinstance(landscape, Separable)
+    return separable_source(
+        landscape.gradient_function,
+        landscape.loss_function,
+        len(landscape.coordinates()),
+        **parts,
+    )
 
 
 def make_plan(study: Study, threads: int) -> Plan:
@@ -112,11 +126,13 @@ def make_plan(study: Study, threads: int) -> Plan:
     FastschedError
         The run would need more memory than the machine has.
     """
-    dim = study.landscape.dim
     arguments = make_arguments(study)
+    landscape = study.landscape
+    step_cost = landscape.step_cost if isinstance(landscape, Coupled) else landscape.dim
     tiles = -(-study.trajectories // LANES)
-    tile_work = arguments.groups * GROUP * LANES * dim
-    tile_bytes = arguments.terms * arguments.records * LANES * 8
+    group_work = int(GROUP * LANES * step_cost)
+    tile_work = arguments.groups * group_work
+    tile_bytes = arguments.measures * arguments.records * LANES * 8
     share = max(_SMALLEST_BLOCK, tiles * tile_work // (threads * _BLOCKS_PER_THREAD))
     most = max(1, min(min(share, _LARGEST_CALL) // tile_work, _OBSERVED_BYTES // tile_bytes))
     tiles_per_block = 1 << (min(most, tiles).bit_length() - 1)
@@ -126,7 +142,7 @@ def make_plan(study: Study, threads: int) -> Plan:
         arguments=arguments,
         tiles=tiles,
         tiles_per_block=tiles_per_block,
-        groups_per_call=max(1, _LARGEST_CALL // (GROUP * LANES * dim))
+        groups_per_call=max(1, _LARGEST_CALL // group_work)
         if tiles_per_block == 1
         else arguments.groups,
     )
@@ -141,32 +157,51 @@ def make_arguments(study: Study) -> Arguments:
         A number is too large or too small for the study's precision.
     """
     landscape, steps = study.landscape, study.steps
-    groups = -(-steps // GROUP)
-    columns = np.column_stack(
+    dtype = np.dtype(PRECISIONS[study.precision])
+    groups, measures = -(-steps // GROUP), len(study.measures)
+    table = np.column_stack(
         [
-            landscape.noise_scale(study.batch_sizes()),
+            landscape.step_table(study.batch_sizes()),
             study.optimizer.coefficients(steps),
             *(m.memory_coefficients(steps) for m in study.measures),
         ]
     )
-    table = np.zeros((groups * GROUP, columns.shape[1]))
-    table[:steps] = columns
     record = study.record_steps
     record_at = np.full(groups * GROUP + 1, -1, np.int32)
     record_at[record] = np.arange(len(record))
     origin = landscape.origin()
     mean, std = landscape.start_moments()
-    constants = np.vstack([origin, landscape.coordinates()])
+    constants, data = origin[None], ()
+    scratch: list[tuple[tuple[int, ...], Any]]
+    if isinstance(landscape, Coupled):
+        data = tuple(_data(part, study.precision) for part in landscape.data())
+        scratch = [((GROUP, landscape.dim), dtype), ((1,), np.float64)]
+        scratch += [((rows,), kind or dtype) for rows, kind in landscape.work()]
+    else:
+        assert isinstance(landscape, Separable)
+        constants = np.vstack([origin, landscape.coordinates()])
+        table = np.pad(table, ((0, groups * GROUP - steps), (0, 0)))
+        scratch = [((GROUP * measures,), dtype), ((GROUP * measures,), np.float64)]
     return Arguments(
         constants=_rounded("landscape", constants, study.precision),
         start_moments=_rounded("start", np.stack([mean - origin, std]), study.precision),
         table=_rounded("optimizer", table, study.precision),
         keys=round_keys(study.seed),
         record_at=record_at,
+        data=data,
+        scratch=tuple((shape, np.dtype(kind)) for shape, kind in scratch),
+        coupled=isinstance(landscape, Coupled),
         slots=study.optimizer.slots + sum(m.memory_function is not None for m in study.measures),
-        terms=sum(len(m.term_functions(landscape)) for m in study.measures),
+        measures=measures,
         records=len(record),
     )
+
+
+def _data(part: Any, precision: str) -> Any:
+    """Return an array of a landscape as the kernel takes it."""
+    if isinstance(part, np.ndarray) and part.dtype == np.float64:
+        return np.ascontiguousarray(_rounded("landscape", part, precision))
+    return part
 
 
 def _rounded(name: str, values: NDArray[np.float64], precision: str) -> NDArray[np.floating]:
@@ -184,7 +219,7 @@ def _rounded(name: str, values: NDArray[np.float64], precision: str) -> NDArray[
 
 
 def _check_memory(threads: int, arguments: Arguments, observed: int) -> None:
-    state = int(np.prod(arguments.state_shape)) * arguments.table.itemsize
+    state = arguments.tile_bytes
     # The keys and counts of a block's histogram are at most twice as large as the values, and
     # exist twice while they are cut to size.
     recorded = 5 * observed

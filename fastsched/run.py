@@ -156,13 +156,10 @@ def _run_block(
     observed = runner.run(block.first_tile, block.tiles, lambda: not stop.is_set(), advance)
     if observed is None:
         return None
-    partials = []
-    row = 0
-    for measure in plan.study.measures:
-        terms = len(measure.term_functions(plan.study.landscape))
-        partials.append(measure.reduce(observed[row : row + terms], block.count))
-        row += terms
-    return partials
+    return [
+        measure.reduce(losses, block.count)
+        for measure, losses in zip(plan.study.measures, observed, strict=True)
+    ]
 
 
 @contextlib.contextmanager

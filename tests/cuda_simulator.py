@@ -42,25 +42,23 @@ def compare(study: fs.Study) -> None:
     def kernel(state, constants, start_moments, table, keys, record_at, sums, totals, observed):
         lane = cuda.grid(1)
         if lane < observed.shape[2]:
-            mine, whole = sums[:, lane : lane + 1], totals[:, lane : lane + 1]
-            start(lane, lane + 1, 0, state, constants, start_moments, keys, record_at, whole,
-                  observed, 0)  # fmt: skip
-            advance(lane, lane + 1, 0, 0, table.shape[0] // GROUP, state, constants, table, keys,
-                    record_at, mine, whole, observed, 0)  # fmt: skip
+            scratch = sums[:, lane : lane + 1], totals[:, lane : lane + 1]
+            start(lane, lane + 1, 0, state, scratch, constants, start_moments, keys, record_at,
+                  (), observed, 0)  # fmt: skip
+            advance(lane, lane + 1, 0, 0, table.shape[0] // GROUP, state, scratch, constants,
+                    table, keys, record_at, (), observed, 0)  # fmt: skip
 
     n = study.trajectories
     blocks = -(-n // THREADS)
-    dtype = a.table.dtype
-    observed = np.zeros((a.terms, a.records, n))
+    observed = np.zeros((a.measures, a.records, n))
     kernel[blocks, THREADS](
-        np.zeros((a.state_shape[0], a.state_shape[1], n), dtype),
+        np.zeros((*a.state_shape[:2], n), a.table.dtype),
         a.constants,
         a.start_moments,
         a.table,
         a.keys,
         a.record_at,
-        np.zeros((GROUP * a.terms, n), dtype),
-        np.zeros((GROUP * a.terms, n)),
+        *(np.zeros((*shape, n), dtype) for shape, dtype in a.scratch),
         observed,
     )
     tiles = runner.run(0, plan.tiles, lambda: True, lambda updates: None)

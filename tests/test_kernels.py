@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastsched as fs
-from fastsched.kernels import body, reference
-from fastsched.kernels.philox import STREAM_NOISE
+from fastsched.kernels import cache, reference
+from fastsched.kernels.body import Measured
 from fastsched.kernels.reduce import LANES
+from fastsched.kernels.separable import separable_source
 from fastsched.plan import make_plan
 
 TOLERANCE = {"single": 2e-4, "double": 1e-10}
@@ -216,19 +217,20 @@ def test_kernel_is_cached_on_disk(small_study, tmp_path):
 
 
 def test_kernel_name_depends_on_the_functions_it_inlines(monkeypatch):
-    source = body.kernel_source(
+    source = separable_source(
         gradient=fs.Quadratic.gradient_function,
+        loss=fs.Quadratic.loss_function,
         constants=3,
         update=fs.SGD(0.1).update_function,
         slots=0,
         coefficients=2,
-        measured=[body.Measured((fs.Quadratic.loss_function,))],
+        measured=[Measured()],
         precision="single",
     )
-    before = body._fingerprint(source)
-    assert before == body._fingerprint(source)
-    monkeypatch.setattr(body.inspect, "getsource", lambda module: "edited")
-    assert body._fingerprint(source) != before
+    before = cache._fingerprint(source)
+    assert before == cache._fingerprint(source)
+    monkeypatch.setattr(cache.inspect, "getsource", lambda module: "edited")
+    assert cache._fingerprint(source) != before
 
 
 def test_lanes_beyond_the_last_trajectory_are_not_counted():
@@ -241,6 +243,6 @@ def test_lanes_beyond_the_last_trajectory_are_not_counted():
 
 def test_noise_is_used_once():
     """The noise of steps and coordinates of one trajectory never repeats."""
-    draws = [reference.normals(0, np.arange(3), t, 50, STREAM_NOISE, "double") for t in range(40)]
-    values = np.stack(draws).ravel()
+    steps = [reference.Draws(50, t, np.arange(3, dtype=np.uint64), "double") for t in range(40)]
+    values = np.stack([draws.normals(5) for draws in steps]).ravel()
     assert np.unique(values).size == values.size

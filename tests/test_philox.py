@@ -90,13 +90,12 @@ def test_known_answers(counter, key, words):
 def test_normals_agree_with_reference(precision, seed):
     origin, shape = (3, 2, 2**32 - 40), (7, 5, 33)
     fast = draw(shape, seed, origin, precision=precision)
-    trajectories = origin[2] + np.arange(shape[2])
+    trajectories = np.arange(origin[2], origin[2] + shape[2], dtype=np.uint64)
     tolerance = 2e-6 if precision == "single" else 1e-14
     for g in range(shape[1]):
         for k in range(4):
-            slow = reference.normals(
-                seed, trajectories, 4 * (origin[1] + g) + k, 10, STREAM_NOISE, precision
-            )
+            draws = reference.Draws(seed, 4 * (origin[1] + g) + k, trajectories, precision)
+            slow = draws.normals(10)
             np.testing.assert_allclose(
                 fast[:, g, :, k].T, slow[:, origin[0] :], rtol=tolerance, atol=tolerance
             )

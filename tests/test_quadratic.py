@@ -7,6 +7,7 @@ import pytest
 from scipy import optimize
 
 import fastsched as fs
+from fastsched.kernels.reference import Draws
 
 
 def test_gradient_against_finite_differences():
@@ -14,7 +15,8 @@ def test_gradient_against_finite_differences():
     quadratic = fs.Quadratic(rng.uniform(0.1, 2, 6), noise=0.0, minimum=rng.normal(size=6))
     theta = rng.normal(size=6)
     numeric = optimize.approx_fprime(theta, lambda x: quadratic.reference_loss(x[None])[0], 1e-7)
-    exact = quadratic.reference_gradient(theta[None], np.zeros((1, 6)), 1)[0]
+    draws = Draws(0, 0, np.zeros(1, np.uint64), "double")
+    exact = quadratic.reference_gradient(theta[None], draws, 1)[0]
     np.testing.assert_allclose(exact, numeric, atol=1e-5)
 
 

@@ -52,14 +52,14 @@ class TileRunner:
         proceed: Callable[[], bool],
         progress: Callable[[int], None],
     ) -> NDArray[np.float64] | None:
-        """Return the recorded sums of some tiles, shape (terms, records, columns).
+        """Return the recorded losses of some tiles, shape (measures, records, columns).
 
         The array is this thread's work space, valid until the next call. Before each kernel
         call `proceed` is asked, and where it says no the result is None; after each, `progress`
         is told the number of coordinate updates done.
         """
         a = self._arguments
-        state, sums, totals, observed = self._workspace()
+        state, scratch, observed = self._workspace()
         for begin in range(0, a.groups, self._groups_per_call):
             if not proceed():
                 return None
@@ -70,27 +70,27 @@ class TileRunner:
                 begin,
                 end,
                 state,
+                scratch,
                 a.constants,
                 a.start_moments,
                 a.table,
                 a.keys,
                 a.record_at,
-                sums,
-                totals,
+                a.data,
                 observed,
             )
             progress(tiles * (end - begin) * GROUP * LANES * state.shape[1])
         return observed
 
-    def _workspace(self) -> tuple[NDArray[Any], ...]:
+    def _workspace(self) -> tuple[Any, ...]:
         if not hasattr(self._local, "arrays"):
             a = self._arguments
-            dtype = a.table.dtype
+            arrays = [_aligned((*shape, LANES), dtype) for shape, dtype in a.scratch]
             self._local.arrays = (
-                _aligned(a.state_shape, dtype),
-                _aligned((GROUP * a.terms, LANES), dtype),
-                _aligned((GROUP * a.terms, LANES), np.dtype(np.float64)),
-                _aligned((a.terms, a.records, self._tiles * LANES), np.dtype(np.float64)),
+                _aligned(a.state_shape, a.table.dtype),
+                # A coupled landscape's own work space is a tuple within the tuple.
+                (*arrays[:2], tuple(arrays[2:])) if a.coupled else tuple(arrays),
+                _aligned((a.measures, a.records, self._tiles * LANES), np.dtype(np.float64)),
             )
         return self._local.arrays
 

@@ -27,6 +27,7 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 # The fourth counter word: what the numbers are for.
 STREAM_NOISE = 0
 STREAM_START = 1
+STREAM_BATCH = 2
 # Set on the stream word of the second block, which holds the low halves of the
 # double-precision uniforms; the high halves are the single-precision words themselves.
 LOW_WORDS = 0x80000000
@@ -69,7 +70,8 @@ def philox(a, b, c, d, keys):
     Parameters
     ----------
     a, b, c, d : uint32
-        The counter: coordinate, group of four steps, trajectory, stream.
+        The counter: coordinate, group of four steps, trajectory, stream; in the stream of
+        batches the second word is the step, and the first counts what the step draws.
     keys : tuple of 20 uint32
         The key of each round, from `round_keys`.
     """

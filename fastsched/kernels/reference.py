@@ -8,15 +8,18 @@ and the optimizer's update come from their plain NumPy forms.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.kernels.body import PRECISIONS
 from fastsched.kernels.philox import (
     LOW_WORDS,
     MULTIPLIERS,
     ROUNDS,
+    STREAM_BATCH,
     STREAM_NOISE,
     STREAM_START,
     WEYL,
@@ -39,35 +42,71 @@ def philox(counter: tuple[Any, ...], seed: int) -> tuple[NDArray[np.uint64], ...
     return a, b, c, d
 
 
-def normals(
-    seed: int, trajectories: NDArray[np.integer], step: int, dim: int, stream: int, precision: str
-) -> NDArray[np.floating]:
-    """Return the standard normals of one step, shape (trajectories, dim), in float64.
+def normal_block(counter: tuple[Any, ...], seed: int, precision: str) -> list[NDArray[np.floating]]:
+    """Return the four standard normals of broadcastable counters, in float64.
 
     In "single" precision the uniforms have 32 bits, in "double" 64.
     """
-    counter = (
-        np.arange(dim, dtype=np.uint64)[None, :],
-        np.uint64(step // 4),
-        np.asarray(trajectories, dtype=np.uint64)[:, None],
-    )
-    high = philox((*counter, np.uint64(stream)), seed)
-    low = philox((*counter, np.uint64(stream | LOW_WORDS)), seed)
-    pair = 2 * (step % 4 // 2)
-    radius_word, angle_word = (word.astype(np.float64) for word in high[pair : pair + 2])
-    if precision == "double":
-        radius_word = radius_word + (low[pair] + 0.5) * 2.0**-32
-        fraction = low[pair + 1] * 2.0**-32
-    else:
-        radius_word = (radius_word.astype(np.float32) + np.float32(0.5)).astype(np.float64)
-        fraction = np.zeros_like(angle_word)
-    radius = np.sqrt(-2 * np.log(radius_word * 2.0**-32))
-    # Bits 30 and 31 of the angle word exchange the coordinates and flip both signs.
-    signed = np.mod(angle_word + 2.0**29, 2.0**30) - 2.0**29
-    angle = (signed + fraction) * (np.pi / 2**31)
-    swap, flip = high[pair + 1] >> np.uint64(30) & np.uint64(1), high[pair + 1] >> np.uint64(31)
-    first = np.where(swap == (step % 2), np.cos(angle), np.sin(angle))
-    return radius * first * np.where(flip, -1.0, 1.0)
+    *rest, stream = counter
+    high = philox((*rest, np.uint64(stream)), seed)
+    low = philox((*rest, np.uint64(stream | LOW_WORDS)), seed)
+    result = []
+    for pair in (0, 2):
+        radius_word, angle_word = (word.astype(np.float64) for word in high[pair : pair + 2])
+        if precision == "double":
+            radius_word = radius_word + (low[pair] + 0.5) * 2.0**-32
+            fraction = low[pair + 1] * 2.0**-32
+        else:
+            radius_word = (radius_word.astype(np.float32) + np.float32(0.5)).astype(np.float64)
+            fraction = np.zeros_like(angle_word)
+        radius = np.sqrt(-2 * np.log(radius_word * 2.0**-32))
+        # Bits 30 and 31 of the angle word exchange the coordinates and flip both signs.
+        signed = np.mod(angle_word + 2.0**29, 2.0**30) - 2.0**29
+        angle = (signed + fraction) * (np.pi / 2**31)
+        swap = (high[pair + 1] >> np.uint64(30) & np.uint64(1)).astype(bool)
+        sign = np.where(high[pair + 1] >> np.uint64(31), -1.0, 1.0)
+        cosine, sine = np.cos(angle), np.sin(angle)
+        result += [radius * sign * np.where(swap, sine, cosine)]
+        result += [radius * sign * np.where(swap, cosine, sine)]
+    return result
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one step of some trajectories.
+
+    Attributes
+    ----------
+    seed, step : int
+    trajectories : uint64 array of shape (n,)
+    precision : {"single", "double"}
+    """
+
+    seed: int
+    step: int
+    trajectories: NDArray[np.uint64]
+    precision: str
+
+    def normals(self, dim: int, stream: int = STREAM_NOISE) -> NDArray[np.floating]:
+        """Return the normals of the coordinates, shape (n, dim), rounded to the precision."""
+        coordinates = np.arange(dim, dtype=np.uint64)
+        counter = (coordinates[None, :], np.uint64(self.step // 4), self.trajectories[:, None])
+        block = normal_block((*counter, stream), self.seed, self.precision)
+        return block[self.step % 4].astype(PRECISIONS[self.precision])
+
+    def batch_normals(self, index: int | NDArray[np.integer]) -> NDArray[np.floating]:
+        """Return blocks of four normals of this step's own, shape (n, 4) or (n, indices, 4)."""
+        first = np.asarray(index, dtype=np.uint64)
+        trajectories = self.trajectories[:, None] if first.ndim else self.trajectories
+        counter = (first, np.uint64(self.step), trajectories, STREAM_BATCH)
+        return np.stack(normal_block(counter, self.seed, self.precision), axis=-1)
+
+    def batch_words(self, index: int | NDArray[np.integer]) -> NDArray[np.uint64]:
+        """Return blocks of four 32-bit words of this step's own, shaped as `batch_normals`."""
+        first = np.asarray(index, dtype=np.uint64)
+        trajectories = self.trajectories[:, None] if first.ndim else self.trajectories
+        counter = (first, np.uint64(self.step), trajectories, np.uint64(STREAM_BATCH))
+        return np.stack(philox(counter, self.seed), axis=-1)
 
 
 def simulate(
@@ -83,18 +122,19 @@ def simulate(
 
     All arithmetic is in the dtype of `precision`; the normals are rounded to it.
     """
-    dtype: Any = np.float32 if precision == "single" else np.float64
+    dtype = PRECISIONS[precision]
     steps, dim = len(batch_sizes), landscape.dim
     mean, std = landscape.start_moments()
-    draw = normals(seed, trajectories, 0, dim, STREAM_START, precision)
+    indices = np.asarray(trajectories, dtype=np.uint64)
+    draw = Draws(seed, 0, indices, precision).normals(dim, STREAM_START)
     theta = (mean + std * draw).astype(dtype)
     state = [np.zeros_like(theta) for _ in range(optimizer.slots)]
     hyperparameters = optimizer.hyperparameters(steps)
     recorded = set(record_steps.tolist())
     losses = [landscape.reference_loss(theta)] if 0 in recorded else []
     for t in range(steps):
-        draw = normals(seed, trajectories, t, dim, STREAM_NOISE, precision).astype(dtype)
-        gradient = landscape.reference_gradient(theta, draw, batch_sizes[t]).astype(dtype)
+        draws = Draws(seed, t, indices, precision)
+        gradient = landscape.reference_gradient(theta, draws, batch_sizes[t]).astype(dtype)
         moved = optimizer.reference_step(theta, state, gradient, hyperparameters, t)
         theta, *state = (array.astype(dtype) for array in moved)
         if t + 1 in recorded:

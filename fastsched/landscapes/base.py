@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import abc
 import numbers
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import array, numeric, real, reject
+from fastsched.kernels.philox import normals_double, normals_single
 from fastsched.spec import Spec, spec
+
+if TYPE_CHECKING:
+    from fastsched.kernels.reference import Draws
 
 
 @spec
@@ -50,24 +55,19 @@ class Landscape(Spec, abc.ABC):
     """Base of all landscapes: a loss over theta in R^d and a stochastic gradient of it.
 
     A kernel's state is the displacement x = theta - `origin()`, so that a minimum far from zero
-    costs no digits. A separable landscape (the gradient of a coordinate needs that coordinate
-    only) is two device functions, fed per coordinate with the constants of `coordinates`:
-
-    - `gradient_function(x, normal, noise_scale, *constants)`: the stochastic gradient;
-    - `loss_function(x, *constants)`: the coordinate's part of the loss.
+    costs no digits. What a kernel needs besides is said by the two kinds of landscapes,
+    `Separable` and `Coupled`.
     """
-
-    gradient_function: ClassVar[Any]
-    loss_function: ClassVar[Any]
 
     @property
     @abc.abstractmethod
     def dim(self) -> int:
         """Number of coordinates d."""
 
-    @abc.abstractmethod
-    def coordinates(self) -> NDArray[np.float64]:
-        """Return the constants of the device functions, shape (constants, d)."""
+    @property
+    def irreducible_risk(self) -> float:
+        """The part of the risk that no theta removes and the recorded loss leaves out."""
+        return 0.0
 
     def origin(self) -> NDArray[np.float64]:
         """Return the point from which displacements are counted, shape (d,); zero by default."""
@@ -77,19 +77,97 @@ class Landscape(Spec, abc.ABC):
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and standard deviation of the start, each of shape (d,)."""
 
-    def noise_scale(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the factor of the gradient noise for each step's batch size."""
-        return 1.0 / np.sqrt(batch_sizes)
+    @abc.abstractmethod
+    def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the kernel needs to know of each step, shape (steps, columns).
+
+        Raises
+        ------
+        FastschedError
+            A batch size is not allowed.
+        """
 
     @abc.abstractmethod
     def reference_gradient(
-        self, theta: NDArray[np.floating], normals: NDArray[np.floating], batch_size: float
+        self, theta: NDArray[np.floating], draws: Draws, batch_size: float
     ) -> NDArray[np.floating]:
-        """Return the stochastic gradient by plain NumPy; theta and normals have shape (n, d)."""
+        """Return the stochastic gradient by plain NumPy; theta has shape (n, d)."""
 
     @abc.abstractmethod
     def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the loss of each row of theta, shape (n,), by plain NumPy."""
+
+
+class Separable(Landscape):
+    """A landscape whose gradient of a coordinate needs that coordinate only.
+
+    It is two device functions, fed per coordinate with the constants of `coordinates`:
+
+    - `gradient_function(x, normal, noise_scale, *constants)`: the stochastic gradient;
+    - `loss_function(x, *constants)`: the coordinate's part of the loss.
+    """
+
+    gradient_function: ClassVar[Any]
+    loss_function: ClassVar[Any]
+
+    @abc.abstractmethod
+    def coordinates(self) -> NDArray[np.float64]:
+        """Return the constants of the device functions, shape (constants, d)."""
+
+    def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 1.0 / np.sqrt(batch_sizes)[:, None]
+
+
+class Coupled(Landscape):
+    """A landscape whose gradient couples the coordinates.
+
+    It is two device functions for each precision, which work on whole tiles; see
+    `fastsched.kernels.coupled` for their arguments.
+    """
+
+    gradient_function: ClassVar[dict[str, Any]]
+    loss_function: ClassVar[dict[str, Any]]
+
+    draws_normals: ClassVar[bool] = True
+    """Whether the gradient wants a normal of each coordinate at each step."""
+
+    cacheable: ClassVar[bool] = True
+    """Whether the compiled kernel can be kept on disk."""
+
+    @property
+    def step_cost(self) -> float:
+        """About how many updates of a `Quadratic`'s coordinate a step takes."""
+        return 2.0 * self.dim
+
+    @abc.abstractmethod
+    def data(self) -> tuple[Any, ...]:
+        """Return the arrays of the device functions; those of float64 are rounded."""
+
+    @abc.abstractmethod
+    def work(self) -> tuple[tuple[int, type | None], ...]:
+        """Return rows and type of each array of work space; None is the study's precision."""
+
+
+def by_precision(make: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return what `make` makes of the normals of each precision."""
+    return {"single": make(normals_single), "double": make(normals_double)}
+
+
+def start_of(
+    start: float | NDArray[np.float64] | Normal, dim: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of a start, each of shape (d,)."""
+    mean, std = (start.mean, start.std) if isinstance(start, Normal) else (start, 0.0)
+    return np.broadcast_to(mean, (dim,)).astype(float), np.broadcast_to(std, (dim,)).astype(float)
+
+
+def checked_start(start: Any, dim: int) -> float | NDArray[np.float64] | Normal:
+    """Return a start that fits into d dimensions."""
+    if isinstance(start, Normal):
+        scalar_or_vector("start.mean", start.mean, dim)
+        scalar_or_vector("start.std", start.std, dim)
+        return start
+    return scalar_or_vector("start", start, dim)
 
 
 def scalar_or_vector(name: str, value: Any, dim: int | None = None) -> float | NDArray[np.float64]:

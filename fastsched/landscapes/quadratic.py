@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, array, reject
 from fastsched.kernels.device import device
-from fastsched.landscapes.base import Landscape, Normal, scalar_or_vector
+from fastsched.landscapes.base import (
+    Normal,
+    Separable,
+    checked_start,
+    scalar_or_vector,
+    start_of,
+)
 from fastsched.spec import spec
+
+if TYPE_CHECKING:
+    from fastsched.kernels.reference import Draws
 
 _SYMMETRY_TOLERANCE = 1e-10
 
@@ -28,7 +38,7 @@ def quadratic_loss(x, curvature, half_curvature, noise):
 
 
 @spec
-class Quadratic(Landscape):
+class Quadratic(Separable):
     r"""The noisy quadratic model: a quadratic loss with Gaussian gradient noise.
 
     .. math::
@@ -100,11 +110,7 @@ class Quadratic(Landscape):
                 reject("noise", self.noise, "at least 0")
             self._set(noise=noise)
         self._set(minimum=scalar_or_vector("minimum", self.minimum, dim))
-        if isinstance(self.start, Normal):
-            scalar_or_vector("start.mean", self.start.mean, dim)
-            scalar_or_vector("start.std", self.start.std, dim)
-        else:
-            self._set(start=scalar_or_vector("start", self.start, dim))
+        self._set(start=checked_start(self.start, dim))
         if self._rotated:
             self._refuse_vector("noise", self.noise)
             if isinstance(self.start, Normal):
@@ -165,16 +171,15 @@ class Quadratic(Landscape):
         return self.to_eigenbasis(self.minimum)
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if isinstance(self.start, Normal):
-            std = np.broadcast_to(np.asarray(self.start.std, dtype=np.float64), (self.dim,))
-            return self.to_eigenbasis(self.start.mean), std.copy()
-        return self.to_eigenbasis(self.start), np.zeros(self.dim)
+        mean, std = start_of(self.start, self.dim)
+        return self.to_eigenbasis(mean), std
 
     def reference_gradient(
-        self, theta: NDArray[np.floating], normals: NDArray[np.floating], batch_size: float
+        self, theta: NDArray[np.floating], draws: Draws, batch_size: float
     ) -> NDArray[np.floating]:
         centred = theta - self.to_eigenbasis(self.minimum)
-        return self.eigenvalues * centred + self.noise_std * normals / np.sqrt(batch_size)
+        noise = self.noise_std * draws.normals(self.dim) / np.sqrt(batch_size)
+        return self.eigenvalues * centred + noise
 
     def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
         centred = theta - self.to_eigenbasis(self.minimum)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from fastsched.errors import choice, integer, real, reject
 from fastsched.kernels import reduce
 from fastsched.kernels.device import device
-from fastsched.landscapes.base import Landscape
 from fastsched.measures.base import Measure, Partial, Variables, mean_and_deviation
 from fastsched.spec import spec
 
@@ -101,11 +100,8 @@ class Average(Measure):
         weights[start:, 0] = 1 / np.arange(1, steps - start + 1)
         return weights
 
-    def term_functions(self, landscape: Landscape) -> tuple[Any, ...]:
-        return (type(landscape).loss_function,)
-
     def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
-        return {"moments": reduce.block_moments(observed[0], count)}
+        return {"moments": reduce.block_moments(observed, count)}
 
     def merge(self, left: Partial, right: Partial) -> Partial:
         return {"moments": reduce.merge_moments(left["moments"], right["moments"])}

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.kernels import reduce
-from fastsched.landscapes.base import Landscape
 from fastsched.spec import Spec
 
 Partial = dict[str, NDArray[Any]]
@@ -22,13 +21,13 @@ Variables = dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]
 class Measure(Spec, abc.ABC):
     """Base of all measures.
 
-    The kernel sums each of `term_functions` over the coordinates and records the sums of every
-    trajectory at the recorded steps; a measure reduces them block by block.
+    The kernel records the loss of every trajectory at the recorded steps; a measure reduces the
+    losses block by block.
 
     A measure may remember one number of each coordinate: `memory_function` is a device function
     `(before, after, memory, *coefficients) -> memory` of the displacements before and after a
     step, called at every step with that step's row of `memory_coefficients`. The memory starts
-    as the starting displacement, and the measure's terms are then evaluated at it.
+    as the starting displacement, and the loss is then recorded at it.
     """
 
     memory_function: ClassVar[Any] = None
@@ -44,17 +43,13 @@ class Measure(Spec, abc.ABC):
         return np.zeros((steps, 0))
 
     @abc.abstractmethod
-    def term_functions(self, landscape: Landscape) -> tuple[Any, ...]:
-        """Return the device functions `(x, *constants) -> part of a sum`."""
-
-    @abc.abstractmethod
     def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
         """Return the statistics of a block.
 
         Parameters
         ----------
-        observed : array of shape (terms, records, columns)
-            The sums; trajectories are the first `count` columns.
+        observed : array of shape (records, columns)
+            The losses; trajectories are the first `count` columns.
         count : int
             Number of trajectories.
         """

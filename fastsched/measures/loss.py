@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import array, reject
 from fastsched.kernels import reduce
-from fastsched.landscapes.base import Landscape
 from fastsched.measures.base import Measure, Partial, Variables, mean_and_deviation
 from fastsched.spec import spec
 
@@ -73,13 +70,10 @@ class Loss(Measure):
             reject("quantiles", self.quantiles, allowed)
         self._set(quantiles=tuple(orders.tolist()))
 
-    def term_functions(self, landscape: Landscape) -> tuple[Any, ...]:
-        return (type(landscape).loss_function,)
-
     def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
-        partial = {"moments": reduce.block_moments(observed[0], count)}
+        partial = {"moments": reduce.block_moments(observed, count)}
         if self.quantiles:
-            partial |= zip(_HISTOGRAM, reduce.block_histogram(observed[0], count), strict=True)
+            partial |= zip(_HISTOGRAM, reduce.block_histogram(observed, count), strict=True)
         return partial
 
     def merge(self, left: Partial, right: Partial) -> Partial:

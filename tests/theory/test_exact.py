@@ -260,9 +260,6 @@ class _Unknown(fs.Measure):
     def __init__(self):
         pass
 
-    def term_functions(self, landscape):
-        return ()
-
     def reduce(self, observed, count):
         return {}
 
