@@ -2,7 +2,7 @@
 
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError
 from fastsched.interop import from_optax, from_torch, to_optax, to_torch
-from fastsched.landscapes import Landscape, Normal, Quadratic
+from fastsched.landscapes import Landscape, LeastSquares, Normal, Quadratic
 from fastsched.measures import Average, Loss, Measure
 from fastsched.optimizers import SGD, Optimizer
 from fastsched.result import Result, load
@@ -43,6 +43,7 @@ __all__ = [
     "InverseSqrt",
     "InverseTime",
     "Landscape",
+    "LeastSquares",
     "Linear",
     "Loss",
     "Measure",

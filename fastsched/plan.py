@@ -17,7 +17,8 @@ from fastsched.kernels.cpu import TileRunner
 from fastsched.kernels.philox import round_keys
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.separable import separable_source
-from fastsched.landscapes import Coupled, Separable
+from fastsched.kernels.summed import summed_source
+from fastsched.landscapes import Coupled, Separable, Summed
 from fastsched.memory import require_memory
 from fastsched.study import Study
 
@@ -90,7 +91,7 @@ class Plan:
 
 def _source(study: Study) -> str:
     """Return the source of the study's kernel."""
-    landscape = study.landscape
+    landscape = study.landscape.model
     parts = {
         "update": study.optimizer.update_function,
         "slots": study.optimizer.slots,
@@ -103,10 +104,24 @@ def _source(study: Study) -> str:
     }
     if isinstance(landscape, Coupled):
         return coupled_source(
-            type(landscape),
+            landscape.gradient_function,
+            landscape.loss_function,
             landscape.draws_normals,
             landscape.step_table(study.batch_sizes()).shape[1],
             landscape.cacheable,
+            **parts,
+        )
+    if isinstance(landscape, Summed):
+        return summed_source(
+            landscape.reduce_function,
+            landscape.weigh_function,
+            landscape.gradient_function,
+            landscape.loss_function,
+            landscape.sums,
+            landscape.weights,
+            landscape.extras,
+            len(landscape.coordinates()),
+            landscape.step_table(study.batch_sizes()).shape[1],
             **parts,
         )
     assert isinstance(landscape, Separable)
@@ -127,7 +142,7 @@ def make_plan(study: Study, threads: int) -> Plan:
         The run would need more memory than the machine has.
     """
     arguments = make_arguments(study)
-    landscape = study.landscape
+    landscape = study.landscape.model
     step_cost = landscape.step_cost if isinstance(landscape, Coupled) else landscape.dim
     tiles = -(-study.trajectories // LANES)
     group_work = int(GROUP * LANES * step_cost)
@@ -156,7 +171,7 @@ def make_arguments(study: Study) -> Arguments:
     FastschedError
         A number is too large or too small for the study's precision.
     """
-    landscape, steps = study.landscape, study.steps
+    landscape, steps = study.landscape.model, study.steps
     dtype = np.dtype(PRECISIONS[study.precision])
     groups, measures = -(-steps // GROUP), len(study.measures)
     table = np.column_stack(
@@ -172,14 +187,19 @@ def make_arguments(study: Study) -> Arguments:
     origin = landscape.origin()
     mean, std = landscape.start_moments()
     constants, data = origin[None], ()
+    if isinstance(landscape, (Separable, Summed)):
+        constants = np.vstack([origin, landscape.coordinates()])
+    if isinstance(landscape, (Summed, Coupled)):
+        data = tuple(_data(part, study.precision) for part in landscape.data())
     scratch: list[tuple[tuple[int, ...], Any]]
     if isinstance(landscape, Coupled):
-        data = tuple(_data(part, study.precision) for part in landscape.data())
         scratch = [((GROUP, landscape.dim), dtype), ((1,), np.float64)]
         scratch += [((rows,), kind or dtype) for rows, kind in landscape.work()]
+    elif isinstance(landscape, Summed):
+        rows = (landscape.sums, landscape.weights, GROUP * landscape.extras)
+        scratch = [((GROUP, landscape.dim), dtype), *(((n,), dtype) for n in rows)]
+        scratch += [((2 * landscape.sums,), np.float64)]
     else:
-        assert isinstance(landscape, Separable)
-        constants = np.vstack([origin, landscape.coordinates()])
         table = np.pad(table, ((0, groups * GROUP - steps), (0, 0)))
         scratch = [((GROUP * measures,), dtype), ((GROUP * measures,), np.float64)]
     return Arguments(

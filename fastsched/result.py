@@ -42,7 +42,8 @@ class Result:
         The variables that the study's measures document, over the dimension `step` (updates
         done; 0 is the start) and the dimensions the measures add. Its attributes hold
         `trajectories` (finished), `complete` (1, or 0 after an interruption), `seconds` (wall
-        time) and `fastsched_version`.
+        time), `irreducible_risk` (the part of the risk that the loss leaves out) and
+        `fastsched_version`.
     """
 
     def __init__(self, study: Study, data: xarray.Dataset) -> None:
@@ -64,9 +65,7 @@ class Result:
         attributes = {
             "trajectories": trajectories,
             "complete": int(trajectories == study.trajectories),
-            "seconds": seconds,
-            "fastsched_version": VERSION,
-            "fastsched_format": _FORMAT,
+            **_provenance(study, seconds),
         }
         return cls(study, xarray.Dataset(variables, coordinates, attributes))
 
@@ -81,9 +80,7 @@ class Result:
             "exact": 1,
             "trajectories": 0,
             "complete": 1,
-            "seconds": seconds,
-            "fastsched_version": VERSION,
-            "fastsched_format": _FORMAT,
+            **_provenance(study, seconds),
         }
         return cls(study, xarray.Dataset(variables, coordinates, attributes))
 
@@ -125,7 +122,8 @@ class Result:
         for name, value in exact.items():
             error = self.data[f"{name}_se"]
             mean = str(name).removesuffix("_std")
-            known = exact[f"{mean}_std"] > rounding * abs(exact[mean])
+            spread = exact if f"{mean}_std" in exact else self.data
+            known = spread[f"{mean}_std"] > rounding * abs(exact[mean])
             if "diverged" in self.data:
                 known &= self.data["diverged"] == 0
             scores[name] = (self.data[name] - value).where(known & (error > 0)) / error
@@ -189,6 +187,9 @@ class Result:
             f"seed {study.seed}, {study.precision} precision, "
             f"{self.data.attrs['seconds']:.3g} s",
         ]
+        irreducible = study.landscape.irreducible_risk
+        if irreducible:
+            head.append(f"the loss leaves out the irreducible risk {irreducible:.6g}")
         columns = self._columns()
         if not columns:
             return "\n".join([*head, repr(self.data)])
@@ -251,6 +252,15 @@ class Result:
         from fastsched.plot import plot_loss
 
         return plot_loss(self, ax, label)
+
+
+def _provenance(study: Study, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": seconds,
+        "irreducible_risk": study.landscape.irreducible_risk,
+        "fastsched_version": VERSION,
+        "fastsched_format": _FORMAT,
+    }
 
 
 def check_writable(name: str, path: Path) -> None:

@@ -2,8 +2,8 @@
 
 A landscape of this kind is two device functions that work on whole tiles:
 
-- `gradient(first, last, trajectory, t, k, state, field, table, data, work, keys)` writes the
-  stochastic gradient of step t at the displacements `state[0]` to `field[k]`, which holds the
+- `gradient(normals, first, last, trajectory, t, k, state, field, table, data, work, keys)` writes
+  the stochastic gradient of step t at the displacements `state[0]` to `field[k]`, which holds the
   coordinates' normals for that step where the landscape asked for them;
 - `loss(first, last, slot, state, data, work, totals)` writes to `totals` the loss at
   `state[slot]`, for each lane.
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastsched.kernels.body import GROUP, Measured, indent, name_parts
+from fastsched.kernels.body import GROUP, Measured, import_function, indent, name_parts
 from fastsched.kernels.reduce import LANES
 
 _TEMPLATE = '''\
@@ -32,8 +32,6 @@ from fastsched.kernels.philox import STREAM_NOISE, STREAM_START
 
 _NOISE = np.uint32(STREAM_NOISE)
 _START = np.uint32(STREAM_START)
-gradient = {landscape}.gradient_function["{precision}"]
-loss = {landscape}.loss_function["{precision}"]
 
 
 @device
@@ -78,7 +76,9 @@ def advance(first, last, trajectory, begin, end, state, scratch, constants, tabl
 {draw}
         for k in range(min({group}, table.shape[0] - {group} * group)):
             t = {group} * group + k
-            gradient(first, last, trajectory, t, k, state, field, table, data, work, keys)
+            gradient(
+                normals, first, last, trajectory, t, k, state, field, table, data, work, keys
+            )
 {load_table}
             for i in range(dim):
                 origin = constants[0, i]
@@ -119,7 +119,8 @@ for i in range(dim):
 
 
 def coupled_source(
-    landscape: type,
+    gradient: Any,
+    loss: Any,
     draws: bool,
     table_columns: int,
     cache: bool,
@@ -133,9 +134,8 @@ def coupled_source(
 
     Parameters
     ----------
-    landscape : type
-        The class of the landscape, whose `gradient_function` and `loss_function` map a precision
-        to device functions.
+    gradient, loss
+        Device functions of the landscape.
     draws : bool
         Whether the landscape wants a normal of each coordinate at each step.
     table_columns : int
@@ -162,12 +162,11 @@ def coupled_source(
         imports="\n".join(
             [
                 f"from fastsched.kernels.philox import normals_{precision} as normals",
-                f"from {landscape.__module__} import {landscape.__name__}",
+                import_function(gradient, "gradient"),
+                import_function(loss, "loss"),
                 *names.imports,
             ]
         ),
-        landscape=landscape.__name__,
-        precision=precision,
         cache=cache,
         lanes=LANES,
         group=GROUP,

@@ -123,6 +123,7 @@ def simulate(
     All arithmetic is in the dtype of `precision`; the normals are rounded to it.
     """
     dtype = PRECISIONS[precision]
+    landscape = landscape.model
     steps, dim = len(batch_sizes), landscape.dim
     mean, std = landscape.start_moments()
     indices = np.asarray(trajectories, dtype=np.uint64)

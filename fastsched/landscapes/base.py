@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import abc
 import numbers
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import array, numeric, real, reject
-from fastsched.kernels.philox import normals_double, normals_single
 from fastsched.spec import Spec, spec
 
 if TYPE_CHECKING:
@@ -63,6 +61,11 @@ class Landscape(Spec, abc.ABC):
     @abc.abstractmethod
     def dim(self) -> int:
         """Number of coordinates d."""
+
+    @property
+    def model(self) -> Landscape:
+        """The landscape that is run: this one, or a simpler one that follows the same law."""
+        return self
 
     @property
     def irreducible_risk(self) -> float:
@@ -118,15 +121,48 @@ class Separable(Landscape):
         return 1.0 / np.sqrt(batch_sizes)[:, None]
 
 
-class Coupled(Landscape):
-    """A landscape whose gradient couples the coordinates.
+class Summed(Landscape):
+    """A landscape whose coordinates meet in a few sums over all of them.
 
-    It is two device functions for each precision, which work on whole tiles; see
-    `fastsched.kernels.coupled` for their arguments.
+    It is four device functions; `c` are the coordinate's constants, of `coordinates`:
+
+    - `reduce_function(x, normal, *c) -> (term, ...)`: what a coordinate adds to each sum; the
+      normal is the coming step's;
+    - `weigh_function(normals, keys, trajectory, t, *row, *extras, *sums, data) -> (weight, ...)`:
+      the weights of step t, from its row of `step_table` and normals of its own;
+    - `gradient_function(x, normal, *weights, *c)`: the stochastic gradient;
+    - `loss_function(*sums, data)`: the loss. The terms of the sums it reads must not depend on
+      the normal.
     """
 
-    gradient_function: ClassVar[dict[str, Any]]
-    loss_function: ClassVar[dict[str, Any]]
+    reduce_function: ClassVar[Any]
+    weigh_function: ClassVar[Any]
+    gradient_function: ClassVar[Any]
+    loss_function: ClassVar[Any]
+
+    sums: ClassVar[int]
+    weights: ClassVar[int]
+    extras: ClassVar[int] = 0
+    """Normals of each step beside those of the coordinates."""
+
+    @abc.abstractmethod
+    def coordinates(self) -> NDArray[np.float64]:
+        """Return the constants of the device functions, shape (constants, d)."""
+
+    @abc.abstractmethod
+    def data(self) -> tuple[Any, ...]:
+        """Return the arrays of the device functions; those of float64 are rounded."""
+
+
+class Coupled(Landscape):
+    """A landscape whose gradient couples the coordinates in any way.
+
+    It is two device functions that work on whole tiles; see `fastsched.kernels.coupled` for
+    their arguments.
+    """
+
+    gradient_function: ClassVar[Any]
+    loss_function: ClassVar[Any]
 
     draws_normals: ClassVar[bool] = True
     """Whether the gradient wants a normal of each coordinate at each step."""
@@ -146,11 +182,6 @@ class Coupled(Landscape):
     @abc.abstractmethod
     def work(self) -> tuple[tuple[int, type | None], ...]:
         """Return rows and type of each array of work space; None is the study's precision."""
-
-
-def by_precision(make: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return what `make` makes of the normals of each precision."""
-    return {"single": make(normals_single), "double": make(normals_double)}
 
 
 def start_of(

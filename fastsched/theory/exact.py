@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import NoExactTheory, reject
-from fastsched.landscapes import Landscape, Quadratic
+from fastsched.landscapes import Landscape, LeastSquares, Quadratic
 from fastsched.measures import Average, Loss
 from fastsched.measures.base import Variables
 from fastsched.memory import require_memory
@@ -35,7 +35,8 @@ def exact(study: Study) -> Result:
     ----------
     study : Study
         SGD in any form, with any schedules of learning rate, momentum, weight decay and batch
-        size, on a `Quadratic`. Trajectories, seed and precision do not matter.
+        size, on a `Quadratic`, `LeastSquares` or linear `RandomFeatures`. Trajectories, seed and
+        precision do not matter.
 
     Returns
     -------
@@ -45,6 +46,8 @@ def exact(study: Study) -> Result:
         parameters `theta_mean(step, coordinate)` and `theta_variance(step, coordinate)`, in the
         landscape's eigenbasis, so that the second moment about any point c is
         (theta_mean - c)^2 + theta_variance. For `Average`: `average_loss`, `average_loss_std`.
+        On one-pass problems the states are not Gaussian: there the standard deviations and the
+        quantiles of the loss are left out.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def exact(study: Study) -> Result:
     A step maps the state z = (x, v) of a coordinate of curvature h to M z + b + n xi, so mean m
     and covariance P follow m' = M m + b and P' = M P M^T + c n n^T / B, where c is the variance
     of a sample's gradient noise. The loss is 1/2 sum h (m^2 + P_xx), and its law that of
-    `LossLaw`. Source: Zhang et al., NeurIPS 2019, arXiv:1907.04164, appendix.
+    `LossLaw`. On one-pass problems c depends on the state; see `least_squares_risk`. Source:
+    Zhang et al., NeurIPS 2019, arXiv:1907.04164, appendix.
 
     Examples
     --------
@@ -76,7 +80,8 @@ def exact(study: Study) -> Result:
     for measure in study.measures:
         if isinstance(measure, Loss):
             variables |= _distribution(measure, linear_dynamics(study), study.record_steps)
-            coordinates |= measure.coordinates()
+            if "loss_quantile" in variables:
+                coordinates |= measure.coordinates()
     return Result.from_exact(study, variables, coordinates, time.perf_counter() - started)
 
 
@@ -107,7 +112,9 @@ def exact_curves(study: Study, largest_work: float = math.inf) -> Variables:
         if point.work > largest_work:
             raise NoExactTheory("the exact values take long: ask for them by fastsched.exact")
         mean, std = loss_moments(point, readout, study.record_steps)
-        curves |= {f"{prefix}loss": (("step",), mean), f"{prefix}loss_std": (("step",), std)}
+        curves[f"{prefix}loss"] = ("step",), mean + _least_loss(study.landscape.model)
+        if std is not None:
+            curves[f"{prefix}loss_std"] = ("step",), std
     if not curves:
         names = ", ".join(type(measure).__name__ for measure in study.measures)
         raise NoExactTheory(f"there is no exact theory of {names}; there is of Loss and Average")
@@ -123,14 +130,15 @@ def linear_dynamics(study: Study) -> Dynamics:
         The landscape's expected gradient or the optimizer's update is not linear.
     """
     batch = study.batch_sizes() if isinstance(study.batch_size, Schedule) else study.batch_size
-    return _dynamics(study.landscape, linear_rule(study.optimizer, study.steps, batch))
+    return _dynamics(study.landscape.model, linear_rule(study.optimizer, study.steps, batch))
 
 
 @functools.singledispatch
 def _dynamics(landscape: Landscape, rule: LinearRule) -> Dynamics:
     raise NoExactTheory(
         f"there is no exact theory of the landscape {type(landscape).__name__}: its expected "
-        f"gradient is not linear in theta; there is of Quadratic"
+        f"gradient is not linear in theta; there is of Quadratic, of LeastSquares and of linear "
+        f"RandomFeatures"
     )
 
 
@@ -148,19 +156,39 @@ def _(landscape: Quadratic, rule: LinearRule) -> Dynamics:
     )
 
 
+@_dynamics.register
+def _(landscape: LeastSquares, rule: LinearRule) -> Dynamics:
+    mean, std = landscape.start_moments()
+    minimum = landscape.origin()
+    return Dynamics(
+        rule,
+        landscape.spectrum,
+        minimum,
+        mean - minimum,
+        std**2,
+        None,
+        landscape.label_noise**2,
+    )
+
+
+def _least_loss(landscape: Landscape) -> float:
+    return landscape.least_loss if isinstance(landscape, LeastSquares) else 0.0
+
+
 def loss_moments(
     dynamics: Dynamics,
     readout: NDArray[np.float64] | None,
     record: NDArray[np.int64],
     *,
     jumps: bool = True,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Return mean and standard deviation of the loss at the recorded steps, each (records,).
+
+    The standard deviation is that of Gaussian states: None for one-pass least squares.
 
     Parameters
     ----------
     dynamics : Dynamics
-        With Gaussian states.
     readout : array of shape (records, n) or None
         The point whose loss is meant, as a combination of the state's n numbers; None for the
         iterate.
@@ -182,7 +210,7 @@ def loss_moments(
 
     blocks = list(map_moments(dynamics, record, use, jumps=jumps))
     mean, variance = np.sum(blocks, axis=0)
-    return mean, np.sqrt(variance)
+    return mean, np.sqrt(variance) if dynamics.noise_variance is not None else None
 
 
 def _distribution(measure: Loss, dynamics: Dynamics, record: NDArray[np.int64]) -> Variables:
@@ -200,7 +228,7 @@ def _distribution(measure: Loss, dynamics: Dynamics, record: NDArray[np.int64]) 
         "theta_mean": (("step", "coordinate"), means + dynamics.minimum),
         "theta_variance": (("step", "coordinate"), variances),
     }
-    if measure.quantiles:
+    if measure.quantiles and dynamics.noise_variance is not None:
         quantiles = _quantiles(dynamics.curvature, means, variances, measure.quantiles)
         variables["loss_quantile"] = (("quantile", "step"), quantiles)
     return variables

@@ -278,7 +278,9 @@ def test_no_exact_theory(monkeypatch):
         exact_curves(study, largest_work=10.0)
 
     class Other:
-        pass
+        @property
+        def model(self):
+            return self
 
     object.__setattr__(study, "optimizer", Other())
     with pytest.raises(fs.NoExactTheory, match="update of Other is not linear"):

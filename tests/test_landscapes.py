@@ -1,0 +1,118 @@
+"""What holds for every landscape: agreement with plain NumPy, gradients, text forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import optimize
+from test_kernels import fast_losses, slow_losses
+
+import fastsched as fs
+from fastsched.kernels.reference import Draws
+from fastsched.landscapes import Landscape
+from fastsched.spec import Spec
+
+RNG = np.random.default_rng(0)
+POWERS = np.arange(1, 8) ** -1.5
+
+# Name: landscape, learning rate, batch sizes to try.
+EXAMPLES = {
+    "quadratic": (fs.Quadratic(POWERS, start=fs.Normal(0.5)), 0.3, (1, 3)),
+    "least squares": (
+        fs.LeastSquares(POWERS, 0.3, start=fs.Normal(0.5), target=RNG.normal(size=7)),
+        0.1,
+        (1, 2, 3, 16, fs.Linear(1, 20, final=9)),
+    ),
+}
+
+CASES = [(name, batch) for name, (_, _, batches) in EXAMPLES.items() for batch in batches]
+TOLERANCE = {"single": 3e-4, "double": 1e-10}
+
+
+def draws(n=1, step=0, precision="double", seed=0):
+    return Draws(seed, step, np.arange(n, dtype=np.uint64), precision)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize(("name", "batch_size"), CASES)
+def test_agrees_with_reference(name, batch_size, precision):
+    landscape, lr, _ = EXAMPLES[name]
+    for momentum in (0.0, 0.7):
+        study = fs.Study(
+            landscape,
+            fs.SGD(fs.Cosine(lr * (1 - momentum), 30), momentum=momentum, weight_decay=0.01),
+            steps=22,
+            trajectories=21,
+            batch_size=batch_size,
+            seed=2**40 + 3,
+            record=np.arange(23),
+            precision=precision,
+        )
+        fast, slow = fast_losses(study), slow_losses(study)
+        assert np.all(np.isfinite(slow))
+        scale = np.maximum(np.abs(slow), 1e-3 * np.abs(slow).max())
+        assert np.max(np.abs(fast - slow) / scale) < TOLERANCE[precision]
+        assert not np.array_equal(slow[-1], slow[0])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_average_is_that_of_the_iterates(name):
+    """A memory's loss is recorded without disturbing the iterate."""
+    landscape, lr, (batch_size, *_) = EXAMPLES[name]
+    plain = fs.Study(
+        landscape, fs.SGD(lr), 13, 40, batch_size, record=np.arange(14), precision="double"
+    )
+    both = plain.replace(measures=(fs.Average("ema", decay=0.0), fs.Loss()))
+    a, b = (fs.run(study, progress=False) for study in (plain, both))
+    np.testing.assert_array_equal(a["loss"], b["loss"])
+    np.testing.assert_allclose(b["average_loss"], b["loss"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_same_bits_for_any_division(name, monkeypatch):
+    landscape, lr, (batch_size, *_) = EXAMPLES[name]
+    study = fs.Study(landscape, fs.SGD(lr, momentum=0.5), 41, 77, batch_size)
+    whole = fs.run(study, progress=False).data
+    monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
+    monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
+    assert fs.run(study, progress=False).data.drop_attrs().equals(whole.drop_attrs())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_gradient_is_that_of_the_loss(name):
+    """With a huge batch the noise is gone; finite differences at random points."""
+    landscape = EXAMPLES[name][0].model
+    rng = np.random.default_rng(1)
+    for theta in rng.normal(size=(5, landscape.dim)):
+        numeric = optimize.approx_fprime(
+            theta, lambda x: landscape.reference_loss(x[None])[0], 1e-7
+        )
+        exact = landscape.reference_gradient(theta[None], draws(), 1e20)[0]
+        np.testing.assert_allclose(exact, numeric, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_divergence_is_counted(name):
+    landscape, _, (batch_size, *_) = EXAMPLES[name]
+    study = fs.Study(landscape, fs.SGD(1e6), 60, 20, batch_size)
+    assert fs.run(study, progress=False)["diverged"][-1] == 1
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_text_forms(name):
+    landscape, lr, _ = EXAMPLES[name]
+    study = fs.Study(landscape, fs.SGD(lr), 1, 1)
+    assert fs.Study.from_toml(study.to_toml()) == study
+    assert study.landscape == landscape
+    assert type(landscape).__name__ in repr(landscape)
+
+
+def test_every_landscape_is_among_the_examples():
+    known = {type(landscape) for landscape, _, _ in EXAMPLES.values()}
+    public = {c for c in Spec.registry.values() if issubclass(c, Landscape)}
+    public -= {Landscape, fs.landscapes.Separable, fs.landscapes.Summed, fs.landscapes.Coupled}
+    assert public <= known
+    for cls in known:
+        assert "math::" in cls.__doc__
+        assert "Source" in cls.__doc__
+        assert "Raises" in cls.__doc__
