@@ -2,8 +2,16 @@
 
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError
 from fastsched.interop import from_optax, from_torch, to_optax, to_torch
-from fastsched.landscapes import Landscape, LeastSquares, Normal, Quadratic
-from fastsched.measures import Average, Loss, Measure
+from fastsched.landscapes import (
+    Dataset,
+    FeatureMap,
+    Landscape,
+    LeastSquares,
+    Normal,
+    Quadratic,
+    RandomFeatures,
+)
+from fastsched.measures import Average, Loss, Measure, TestLoss
 from fastsched.optimizers import SGD, Optimizer
 from fastsched.result import Result, load
 from fastsched.run import RunFailed, run
@@ -37,8 +45,10 @@ __all__ = [
     "Average",
     "Constant",
     "Cosine",
+    "Dataset",
     "Exponential",
     "FastschedError",
+    "FeatureMap",
     "Function",
     "InverseSqrt",
     "InverseTime",
@@ -56,6 +66,7 @@ __all__ = [
     "Polynomial",
     "PowerLaw",
     "Quadratic",
+    "RandomFeatures",
     "Result",
     "ResultFileError",
     "RunFailed",
@@ -63,6 +74,7 @@ __all__ = [
     "StepDecay",
     "Study",
     "Table",
+    "TestLoss",
     "Triangular",
     "WarmRestarts",
     "__version__",

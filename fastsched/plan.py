@@ -97,7 +97,11 @@ def _source(study: Study) -> str:
         "slots": study.optimizer.slots,
         "coefficients": study.optimizer.coefficients(1).shape[1],
         "measured": [
-            Measured(m.memory_function, m.memory_coefficients(study.steps).shape[1])
+            Measured(
+                m.memory_function,
+                m.memory_coefficients(study.steps).shape[1],
+                m.readout(study.landscape),
+            )
             for m in study.measures
         ],
         "precision": study.precision,
@@ -143,7 +147,9 @@ def make_plan(study: Study, threads: int) -> Plan:
     """
     arguments = make_arguments(study)
     landscape = study.landscape.model
-    step_cost = landscape.step_cost if isinstance(landscape, Coupled) else landscape.dim
+    step_cost = float(landscape.dim)
+    if isinstance(landscape, Coupled):
+        step_cost = landscape.step_cost(float(np.mean(study.batch_sizes())))
     tiles = -(-study.trajectories // LANES)
     group_work = int(GROUP * LANES * step_cost)
     tile_work = arguments.groups * group_work
@@ -190,7 +196,7 @@ def make_arguments(study: Study) -> Arguments:
     if isinstance(landscape, (Separable, Summed)):
         constants = np.vstack([origin, landscape.coordinates()])
     if isinstance(landscape, (Summed, Coupled)):
-        data = tuple(_data(part, study.precision) for part in landscape.data())
+        data = tuple(_rounded_data(part, study.precision) for part in landscape.data())
     scratch: list[tuple[tuple[int, ...], Any]]
     if isinstance(landscape, Coupled):
         scratch = [((GROUP, landscape.dim), dtype), ((1,), np.float64)]
@@ -217,10 +223,10 @@ def make_arguments(study: Study) -> Arguments:
     )
 
 
-def _data(part: Any, precision: str) -> Any:
-    """Return an array of a landscape as the kernel takes it."""
+def _rounded_data(part: Any, precision: str) -> Any:
+    """Return a landscape's array in the precision of the study, unless it holds no floats."""
     if isinstance(part, np.ndarray) and part.dtype == np.float64:
-        return np.ascontiguousarray(_rounded("landscape", part, precision))
+        return np.ascontiguousarray(_rounded("data", part, precision))
     return part
 
 
@@ -231,8 +237,8 @@ def _rounded(name: str, values: NDArray[np.float64], precision: str) -> NDArray[
     magnitude = np.abs(values[values != 0])
     largest = float(np.max(magnitude, initial=0.0))
     smallest = float(np.min(magnitude, initial=np.inf))
-    # Learning rates may fade away; a vanishing curvature or start is another problem.
-    if largest > high or (name != "optimizer" and smallest < low):
+    # Rates and matrix elements may fade away; a vanishing curvature is another problem.
+    if largest > high or (name not in ("optimizer", "data") and smallest < low):
         value = largest if largest > high else smallest
         reject("precision", precision, f'"double" for the value {value:g} of the {name}')
     return values.astype(PRECISIONS[precision])

@@ -117,6 +117,7 @@ class Study(Spec):
         self.optimizer.hyperparameters(self.steps)
         for measure in self.measures:
             measure.memory_coefficients(self.steps)
+            measure.readout(self.landscape)
 
     @property
     def record_steps(self) -> NDArray[np.int64]:

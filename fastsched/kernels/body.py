@@ -87,7 +87,7 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a measure asks of the kernel: the loss of the iterate, or of what it remembers.
+    """What a measure asks of the kernel: a loss of the iterate, or of what it remembers.
 
     Attributes
     ----------
@@ -95,10 +95,13 @@ class Measured:
         `(before, after, memory, *coefficients) -> memory`, whose loss is then recorded.
     coefficients : int
         Number of the memory's coefficients.
+    readout : device function or None
+        What a coupled landscape records instead of its loss.
     """
 
     memory: Any = None
     coefficients: int = 0
+    readout: Any = None
 
 
 @dataclass(frozen=True)

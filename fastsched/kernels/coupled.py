@@ -149,10 +149,14 @@ def coupled_source(
     columns = coefficients + sum(m.coefficients for m in measured)
     table = [(table_columns + j, f"h{j}") for j in range(columns)]
     slot = {name: j for j, name in enumerate(names.state)}
-    record = []
+    record, readouts = [], []
     for m, memory in enumerate(names.memories):
+        readout = measured[m].readout
+        function = "loss" if readout is None else f"readout{m}"
+        if readout is not None:
+            readouts.append(import_function(readout, function))
         record += [
-            f"loss(first, last, {slot[memory or 'x']}, state, data, work, totals)",
+            f"{function}(first, last, {slot[memory or 'x']}, state, data, work, totals)",
             "for lane in range(first, last):",
             f"    observed[{m}, row, column + lane] = totals[0, lane - first]",
         ]
@@ -165,6 +169,7 @@ def coupled_source(
                 import_function(gradient, "gradient"),
                 import_function(loss, "loss"),
                 *names.imports,
+                *readouts,
             ]
         ),
         cache=cache,

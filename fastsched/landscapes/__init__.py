@@ -1,7 +1,21 @@
 """Landscapes: the losses that trajectories descend, one file each."""
 
 from fastsched.landscapes.base import Coupled, Landscape, Normal, Separable, Summed
+from fastsched.landscapes.dataset import Dataset
+from fastsched.landscapes.features import FeatureMap
 from fastsched.landscapes.least_squares import LeastSquares
 from fastsched.landscapes.quadratic import Quadratic
+from fastsched.landscapes.random_features import RandomFeatures
 
-__all__ = ["Coupled", "Landscape", "LeastSquares", "Normal", "Quadratic", "Separable", "Summed"]
+__all__ = [
+    "Coupled",
+    "Dataset",
+    "FeatureMap",
+    "Landscape",
+    "LeastSquares",
+    "Normal",
+    "Quadratic",
+    "RandomFeatures",
+    "Separable",
+    "Summed",
+]

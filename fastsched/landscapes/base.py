@@ -145,6 +145,9 @@ class Summed(Landscape):
     extras: ClassVar[int] = 0
     """Normals of each step beside those of the coordinates."""
 
+    least_loss: float = 0.0
+    """The loss at the minimum."""
+
     @abc.abstractmethod
     def coordinates(self) -> NDArray[np.float64]:
         """Return the constants of the device functions, shape (constants, d)."""
@@ -170,9 +173,8 @@ class Coupled(Landscape):
     cacheable: ClassVar[bool] = True
     """Whether the compiled kernel can be kept on disk."""
 
-    @property
-    def step_cost(self) -> float:
-        """About how many updates of a `Quadratic`'s coordinate a step takes."""
+    def step_cost(self, batch_size: float) -> float:
+        """Return about how many updates of a `Quadratic`'s coordinate a step takes."""
         return 2.0 * self.dim
 
     @abc.abstractmethod

@@ -165,11 +165,6 @@ class LeastSquares(Summed):
     def irreducible_risk(self) -> float:
         return self.label_noise**2 / 2
 
-    @property
-    def least_loss(self) -> float:
-        """The loss at the minimum."""
-        return 0.0
-
     def origin(self) -> NDArray[np.float64]:
         return np.broadcast_to(np.asarray(self.target, dtype=np.float64), (self.dim,)).copy()
 

@@ -27,12 +27,15 @@ class DiagonalProblem:
         square is the irreducible part of the risk.
     minimum : array of shape (d,)
         The parameters of least risk (and of least norm), in the basis of the features.
+    basis : array of shape (d, d)
+        The eigenvectors, as columns.
     """
 
     spectrum: NDArray[np.float64]
     error: NDArray[np.float64]
     label_noise: float
     minimum: NDArray[np.float64]
+    basis: NDArray[np.float64]
 
 
 def reduce_linear_features(
@@ -101,4 +104,5 @@ def reduce_linear_features(
         basis.T @ (theta - minimum),
         float(np.sqrt(unexplained + noise**2)),
         minimum,
+        basis,
     )

@@ -21,8 +21,12 @@ from fastsched.spec import spec
 
 if TYPE_CHECKING:
     from fastsched.kernels.reference import Draws
+    from fastsched.landscapes.dataset import Dataset
 
 _SYMMETRY_TOLERANCE = 1e-10
+
+# Eigenvalues below this part of the largest are rounding errors.
+_NULL = 1e-12
 
 
 @device
@@ -115,6 +119,49 @@ class Quadratic(Separable):
             self._refuse_vector("noise", self.noise)
             if isinstance(self.start, Normal):
                 self._refuse_vector("start.std", self.start.std)
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> Quadratic:
+        """Return the local noisy quadratic model of a data set, at the minimizer of its loss.
+
+        Coordinates are those of the Hessian's eigenbasis. Noise has the variance, along each
+        eigenvector, of one row's gradient at the minimizer; its correlations between eigenvectors
+        are left out, and do not matter for the expected loss. The loss counts from the least one.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            Its start is taken over.
+
+        Raises
+        ------
+        FastschedError
+            The Hessian is singular, there is no minimizer, or the start has standard deviations
+            that differ between parameters.
+
+        Examples
+        --------
+        >>> from fastsched.landscapes import Dataset
+        >>> data = Dataset([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [1.0, 2.0, 4.0])
+        >>> Quadratic.from_dataset(data).eigenvalues.round(6).tolist()
+        [0.565741, 1.767592]
+        """
+        values, basis = np.linalg.eigh(dataset.hessian())
+        if values[0] <= _NULL * values[-1]:
+            raise FastschedError(
+                f"l2 = {dataset.l2}: the Hessian of the data's loss is singular: l2 must be "
+                f"greater than 0, or the inputs' columns independent"
+            )
+        variances = np.einsum("ri,rs,si->i", basis, dataset.gradient_covariance(), basis)
+        mean, std = dataset.start_moments()
+        if np.ptp(std) > 0:
+            reject("start.std", std.tolist(), "one number for the model in the eigenbasis")
+        return cls(
+            values,
+            noise=np.sqrt(np.maximum(variances, 0)),
+            start=Normal(basis.T @ mean, std[0]),
+            minimum=basis.T @ dataset.minimizer(),
+        )
 
     def _refuse_vector(self, name: str, value: object) -> None:
         if isinstance(value, np.ndarray) and np.ptp(value) > 0:

@@ -3,5 +3,6 @@
 from fastsched.measures.average import Average
 from fastsched.measures.base import Measure
 from fastsched.measures.loss import Loss
+from fastsched.measures.test_loss import TestLoss
 
-__all__ = ["Average", "Loss", "Measure"]
+__all__ = ["Average", "Loss", "Measure", "TestLoss"]

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import choice, integer, real, reject
-from fastsched.kernels import reduce
 from fastsched.kernels.device import device
-from fastsched.measures.base import Measure, Partial, Variables, mean_and_deviation
+from fastsched.measures.base import MeanAndDeviation
 from fastsched.spec import spec
 
 
@@ -21,7 +20,7 @@ def average_memory(before, after, average, old_weight, new_weight):
 
 
 @spec
-class Average(Measure):
+class Average(MeanAndDeviation):
     r"""The loss of an average of the iterates, at every recorded step.
 
     Adds to the result, over `step`: `average_loss`, the mean over trajectories of the loss of
@@ -69,6 +68,7 @@ class Average(Measure):
     start: int | None = None
 
     memory_function = average_memory
+    variable = "average_loss"
 
     KINDS: ClassVar = ("polyak", "ema", "tail")
 
@@ -99,12 +99,3 @@ class Average(Measure):
         weights[:start, 1] = 1
         weights[start:, 0] = 1 / np.arange(1, steps - start + 1)
         return weights
-
-    def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
-        return {"moments": reduce.block_moments(observed, count)}
-
-    def merge(self, left: Partial, right: Partial) -> Partial:
-        return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
-
-    def variables(self, total: Partial, trajectories: int) -> Variables:
-        return mean_and_deviation("average_loss", total["moments"])

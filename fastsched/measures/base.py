@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.kernels import reduce
+from fastsched.landscapes import Landscape
 from fastsched.spec import Spec
 
 Partial = dict[str, NDArray[Any]]
@@ -42,6 +43,16 @@ class Measure(Spec, abc.ABC):
         """
         return np.zeros((steps, 0))
 
+    def readout(self, landscape: Landscape) -> Any:
+        """Return the device function of the landscape that is recorded; None is its loss.
+
+        Raises
+        ------
+        FastschedError
+            The landscape has none.
+        """
+        return None
+
     @abc.abstractmethod
     def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
         """Return the statistics of a block.
@@ -65,6 +76,21 @@ class Measure(Spec, abc.ABC):
     def coordinates(self) -> dict[str, NDArray[np.float64]]:
         """Return the coordinates of the dimensions the measure adds."""
         return {}
+
+
+class MeanAndDeviation(Measure):
+    """A measure of the mean and the standard deviation over trajectories of one number."""
+
+    variable: ClassVar[str]
+
+    def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
+        return {"moments": reduce.block_moments(observed, count)}
+
+    def merge(self, left: Partial, right: Partial) -> Partial:
+        return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
+
+    def variables(self, total: Partial, trajectories: int) -> Variables:
+        return mean_and_deviation(self.variable, total["moments"])
 
 
 def mean_and_deviation(name: str, moments: NDArray[np.float64]) -> Variables:

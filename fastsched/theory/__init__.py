@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 _NAMES = {
+    ".landscapes.linear_features": ("DiagonalProblem", "reduce_linear_features"),
     "alignment": (
         "expected_cosine",
         "expected_inner_product",
@@ -31,7 +32,6 @@ _NAMES = {
         "inverse_time_factor",
         "residual_risk",
     ),
-    "random_features": ("DiagonalProblem", "reduce_linear_features"),
     "rule": ("LinearRule", "linear_rule"),
     "stability": (
         "OnePassStability",
@@ -58,7 +58,7 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastsched as fs
+from fastsched.theory import reduce_linear_features
 from fastsched.theory.least_squares import least_squares_risk
-from fastsched.theory.random_features import reduce_linear_features
 
 RNG = np.random.default_rng(7)
 INPUTS, FEATURES = 12, 5

@@ -1,0 +1,503 @@
+"""Finite sums over real data."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from fastsched.errors import FastschedError, array, choice, integer, real, reject
+from fastsched.kernels.dense import multiply
+from fastsched.kernels.device import device
+from fastsched.kernels.philox import STREAM_BATCH, philox
+from fastsched.landscapes.base import Coupled, Normal, checked_start, start_of
+from fastsched.landscapes.features import FeatureMap
+from fastsched.spec import spec
+
+if TYPE_CHECKING:
+    from fastsched.kernels.reference import Draws
+
+SQUARED, LOGISTIC = 0, 1
+LOSSES = {"squared": SQUARED, "logistic": LOGISTIC}
+
+# Rows of the data whose margins are computed at once.
+_ROWS = 64
+
+# Eigenvalues below this part of the largest are rounding errors.
+_NULL = 1e-12
+
+# Row numbers are kept in single precision too.
+_LARGEST_ROWS = 2**24
+
+_BATCH = np.uint32(STREAM_BATCH)
+_SHIFT = np.uint64(32)
+
+
+@device
+def _below(high, low, count):
+    """Return floor(u count) for the 64-bit uniform u of two words, high half first."""
+    n = np.uint64(count)
+    return np.int32((np.uint64(high) * n + ((np.uint64(low) * n) >> _SHIFT)) >> _SHIFT)
+
+
+@device
+def _shuffle(first, last, trajectory, t, permutation, index, keys):
+    """Fill each lane's column with a random permutation (Fisher & Yates), drawn for step t."""
+    rows = permutation.shape[0]
+    for i in range(rows):
+        for lane in range(first, last):
+            permutation[i, lane - first] = i
+    for i in range(rows - 1, 0, -2):
+        for lane in range(first, last):
+            a, b, c, d = philox(
+                np.uint32(i), np.uint32(t), np.uint32(trajectory + lane), _BATCH, keys
+            )
+            index[0, lane - first] = _below(a, b, i + 1)
+            index[1, lane - first] = _below(c, d, i)
+        for k in range(min(2, i)):
+            for lane in range(first, last):
+                j = index[k, lane - first]
+                chosen = permutation[j, lane - first]
+                permutation[j, lane - first] = permutation[i - k, lane - first]
+                permutation[i - k, lane - first] = chosen
+
+
+@device
+def dataset_gradient(normals, first, last, trajectory, t, k, state, field, table, data, work, keys):
+    """Write the mean gradient of step t's rows, and of the penalty, to field[k]."""
+    design, labels, origin, l2, kind = data[0], data[1], data[2], data[3][0], data[4][0]
+    row, margin, index, permutation = work
+    dim = design.shape[1]
+    begin, count = np.int64(table[t, 0]), np.int64(table[t, 1])
+    reshuffled = data[4][1]
+    if reshuffled and begin == 0:
+        _shuffle(first, last, trajectory, t, permutation, index, keys)
+    for i in range(dim):
+        for lane in range(first, last):
+            field[k, i, lane] = l2 * (state[0, i, lane] + origin[i])
+    share = table[t, 2]
+    for b in range(count):
+        if reshuffled:
+            for lane in range(first, last):
+                index[0, lane - first] = permutation[begin + b, lane - first]
+        elif b % 2 == 0:
+            for lane in range(first, last):
+                high, low, high_1, low_1 = philox(
+                    np.uint32(b), np.uint32(t), np.uint32(trajectory + lane), _BATCH, keys
+                )
+                index[0, lane - first] = _below(high, low, design.shape[0])
+                index[1, lane - first] = _below(high_1, low_1, design.shape[0])
+        else:
+            for lane in range(first, last):
+                index[0, lane - first] = index[1, lane - first]
+        for lane in range(first, last):
+            margin[0, lane - first] = 0
+        for i in range(dim):
+            for lane in range(first, last):
+                value = design[index[0, lane - first], i]
+                row[i, lane - first] = value
+                margin[0, lane - first] += value * state[0, i, lane]
+        for lane in range(first, last):
+            label = labels[index[0, lane - first]]
+            if kind == SQUARED:
+                margin[0, lane - first] = share * (margin[0, lane - first] - label)
+            else:
+                margin[0, lane - first] = (
+                    -share * label / (1 + np.exp(label * margin[0, lane - first]))
+                )
+        for i in range(dim):
+            for lane in range(first, last):
+                field[k, i, lane] += margin[0, lane - first] * row[i, lane - first]
+
+
+@device
+def _mean_loss(first, last, x, matrix, offset, kind, scale, constant, block, totals):
+    """Write to `totals` the mean loss at x: scale |matrix x + offset|^2 + constant, or by rows."""
+    for lane in range(first, last):
+        totals[0, lane - first] = 0
+    for begin in range(0, matrix.shape[0], _ROWS):
+        end = min(begin + _ROWS, matrix.shape[0])
+        multiply(first, last, begin, end, matrix.shape[1], matrix, x, block)
+        for j in range(end - begin):
+            value = offset[begin + j]
+            for lane in range(first, last):
+                if kind == SQUARED:
+                    residual = block[j, lane - first] + value
+                    totals[0, lane - first] += residual * residual
+                else:
+                    margin = block[j, lane - first] * value
+                    totals[0, lane - first] += np.log1p(np.exp(-abs(margin))) - min(margin, 0)
+    for lane in range(first, last):
+        totals[0, lane - first] = totals[0, lane - first] * scale + constant
+
+
+@device
+def dataset_loss(first, last, slot, state, data, work, totals):
+    """Write the full-batch loss, with its penalty, to `totals`."""
+    numbers, kind = data[3], data[4][0]
+    x = state[slot]
+    _mean_loss(first, last, x, data[5], data[6], kind, numbers[1], numbers[2], work[0], totals)
+    if kind == LOGISTIC:
+        half = np.float64(numbers[0]) / 2
+        for i in range(x.shape[0]):
+            for lane in range(first, last):
+                totals[0, lane - first] += half * (x[i, lane] * x[i, lane])
+
+
+@device
+def dataset_test_loss(first, last, slot, state, data, work, totals):
+    """Write the mean loss of the test split, without the penalty, to `totals`."""
+    numbers = data[3]
+    _mean_loss(
+        first,
+        last,
+        state[slot],
+        data[7],
+        data[8],
+        data[4][0],
+        numbers[3],
+        numbers[4],
+        work[0],
+        totals,
+    )
+
+
+@spec
+class Dataset(Coupled):
+    r"""A finite sum over data: linear or logistic regression with real mini-batch noise.
+
+    With the rows phi_r of the inputs, or of their random features, r = 1 ... n,
+
+    .. math::
+        f(\theta) = \frac1n \sum_{r=1}^n \ell(\langle \phi_r, \theta \rangle, y_r)
+            + \frac\lambda2 |\theta|^2, \qquad
+        \ell(m, y) = \tfrac12 (m - y)^2 \;\text{or}\; \log(1 + e^{-m y}), \qquad
+        g_t = \frac1{|b_t|} \sum_{r \in b_t} \ell'(\langle \phi_r, \theta_t \rangle, y_r) \phi_r
+            + \lambda \theta_t
+
+    The recorded loss is f over all rows; `TestLoss` records the mean loss of a test split.
+
+    Parameters
+    ----------
+    inputs : array of shape (n, v)
+        One row for each sample, at most 2^24 of them.
+    targets : array of shape (n,)
+        Any numbers for the squared loss; 0 and 1, or -1 and 1, for the logistic loss.
+    loss : {"squared", "logistic"}, default "squared"
+    features : int or FeatureMap, optional
+        Use random features of the inputs: that many with relu, or those of a `FeatureMap`.
+    replacement : bool, default True
+        Draw every row of a batch independently; else go through the rows in epochs, each in a
+        new random order, the last batch of an epoch being what is left, as PyTorch's DataLoader.
+    l2 : float, default 0
+        Strength lambda of the penalty.
+    start : float, array of shape (d,) or Normal, default 0
+        The starting point, or the distribution it is drawn from for each trajectory.
+    test_inputs, test_targets : arrays of shapes (m, v) and (m,), optional
+        A test split, for `TestLoss`.
+
+    Raises
+    ------
+    FastschedError
+        A parameter is out of range or of the wrong shape, or the data hold NaN; when run, a batch
+        size larger than n.
+
+    Notes
+    -----
+    For the squared loss the mean over all rows is evaluated as |M (theta - theta*)|^2 / 2 plus
+    the least loss, at d^2 operations; for the logistic loss it costs n d. Sources: Robbins &
+    Monro, Ann. Math. Stat. 22 (1951) 400; Bottou, Curtis & Nocedal, SIAM Rev. 60 (2018) 223.
+
+    Examples
+    --------
+    >>> data = Dataset([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [1.0, 2.0, 2.0])
+    >>> data.minimizer().round(12).tolist()
+    [1.0, 1.0]
+    """
+
+    inputs: NDArray[np.float64]
+    targets: NDArray[np.float64]
+    loss: str = "squared"
+    features: int | FeatureMap | None = None
+    replacement: bool = True
+    l2: float = 0.0
+    start: float | NDArray[np.float64] | Normal = 0.0
+    test_inputs: NDArray[np.float64] | None = None
+    test_targets: NDArray[np.float64] | None = None
+
+    gradient_function = dataset_gradient
+    loss_function = dataset_loss
+    test_loss_function = dataset_test_loss
+    draws_normals = False
+
+    def __post_init__(self) -> None:
+        choice("loss", self.loss, tuple(LOSSES))
+        inputs, targets = self._checked_rows("inputs", "targets")
+        if not isinstance(self.replacement, (bool, np.bool_)):
+            reject("replacement", self.replacement, "True or False")
+        features = self.features
+        if features is not None and not isinstance(features, FeatureMap):
+            features = FeatureMap(integer("features", features, minimum=1))
+        self._set(
+            inputs=inputs,
+            targets=targets,
+            features=features,
+            replacement=bool(self.replacement),
+            l2=real("l2", self.l2, minimum=0),
+        )
+        if (self.test_inputs is None) != (self.test_targets is None):
+            missing = "test_inputs" if self.test_inputs is None else "test_targets"
+            reject(missing, None, "given with the other half of the test split")
+        if self.test_inputs is not None:
+            test_inputs, test_targets = self._checked_rows("test_inputs", "test_targets")
+            if test_inputs.shape[1] != inputs.shape[1]:
+                reject(
+                    "test_inputs",
+                    self.test_inputs,
+                    f"with the {inputs.shape[1]} columns of the inputs, got {test_inputs.shape[1]}",
+                )
+            self._set(test_inputs=test_inputs, test_targets=test_targets)
+        self._set(start=checked_start(self.start, self.dim))
+
+    def _checked_rows(
+        self, name: str, target_name: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        rows, values = getattr(self, name), getattr(self, target_name)
+        inputs = array(name, rows, ndim=(2,), allowed="an array of shape (n, v)")
+        if len(inputs) > _LARGEST_ROWS:
+            reject(name, rows, f"of at most {_LARGEST_ROWS} rows, got {len(inputs)}")
+        shape = f"a vector of shape ({len(inputs)},)"
+        targets = array(target_name, values, ndim=(1,), allowed=shape)
+        if len(targets) != len(inputs):
+            reject(target_name, values, f"{shape}, got shape {targets.shape}")
+        if self.loss == "logistic" and not (
+            np.all(np.isin(targets, (0, 1))) or np.all(np.isin(targets, (-1, 1)))
+        ):
+            reject(target_name, values, "0 or 1, or -1 or 1, for the logistic loss")
+        return inputs, targets
+
+    @property
+    def dim(self) -> int:
+        return self.inputs.shape[1] if self.features is None else self._map.features
+
+    @property
+    def _map(self) -> FeatureMap:
+        assert isinstance(self.features, FeatureMap)
+        return self.features
+
+    @functools.cached_property
+    def design(self) -> NDArray[np.float64]:
+        """The rows phi, shape (n, d): the inputs, or their features."""
+        return self._rows(self.inputs)
+
+    def _rows(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        return inputs if self.features is None else self._map(inputs)
+
+    def _labels(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(targets > 0, 1.0, -1.0) if self.loss == "logistic" else targets
+
+    def _slopes(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the derivative of each row's loss by its margin."""
+        margins, labels = self.design @ theta, self._labels(self.targets)
+        if self.loss == "squared":
+            return margins - labels
+        return -labels * special.expit(-labels * margins)
+
+    def gradient(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the full-batch gradient at theta, shape (d,)."""
+        return self.design.T @ self._slopes(theta) / len(self.design) + self.l2 * theta
+
+    def hessian(self, theta: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Return the Hessian of the loss, shape (d, d), by default at the minimizer.
+
+        Parameters
+        ----------
+        theta : array of shape (d,), optional
+        """
+        weights = np.ones(len(self.design))
+        if self.loss == "logistic":
+            margins = self.design @ (self.minimizer() if theta is None else theta)
+            weights = special.expit(margins) * special.expit(-margins)
+        second = self.design.T @ (weights[:, None] * self.design) / len(self.design)
+        return second + self.l2 * np.eye(self.dim)
+
+    def gradient_covariance(self, theta: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Return the covariance of one row's gradient, shape (d, d), by default at the minimizer.
+
+        That of the mean of B rows drawn with replacement is 1/B of it.
+
+        Parameters
+        ----------
+        theta : array of shape (d,), optional
+        """
+        slopes = self._slopes(self.minimizer() if theta is None else theta)
+        mean = self.design.T @ slopes / len(slopes)
+        weighted = slopes[:, None] * self.design
+        return weighted.T @ weighted / len(slopes) - np.outer(mean, mean)
+
+    def minimizer(self) -> NDArray[np.float64]:
+        """Return the minimizer of the loss, shape (d,); that of least norm if there are many.
+
+        Raises
+        ------
+        FastschedError
+            The logistic loss has no minimizer, since its classes can be separated.
+        """
+        return self._minimizer.copy()
+
+    @functools.cached_property
+    def _minimizer(self) -> NDArray[np.float64]:
+        if self.loss == "squared":
+            n = len(self.design)
+            penalty = np.sqrt(n * self.l2) * np.eye(self.dim if self.l2 else 0, self.dim)
+            rows = np.vstack([self.design, penalty])
+            targets = np.append(self.targets, np.zeros(len(penalty)))
+            return np.linalg.lstsq(rows, targets, rcond=None)[0]
+        theta = optimize.minimize(
+            lambda theta: self.reference_loss(theta[None])[0],
+            np.zeros(self.dim),
+            jac=self.gradient,
+            hess=self.hessian,
+            method="trust-exact",
+            options={"gtol": 1e-8},
+        ).x
+        if not self.l2 and np.all(self._labels(self.targets) * (self.design @ theta) >= 0):
+            raise FastschedError(
+                f"l2 = {self.l2}: a hyperplane separates the classes, so the logistic loss has no "
+                f"minimizer: l2 must be greater than 0"
+            )
+        for _ in range(2):
+            theta = theta - np.linalg.lstsq(self.hessian(theta), self.gradient(theta))[0]
+        return theta
+
+    def origin(self) -> NDArray[np.float64]:
+        return self.minimizer() if self.loss == "squared" else np.zeros(self.dim)
+
+    def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return start_of(self.start, self.dim)
+
+    def step_cost(self, batch_size: float) -> float:
+        return self.dim * (2.0 + 4.0 * batch_size)
+
+    def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+        n = len(self.inputs)
+        if np.max(batch_sizes) > n:
+            reject("batch_size", int(np.max(batch_sizes)), f"at most the number of rows, {n}")
+        begins, counts = np.zeros_like(batch_sizes), batch_sizes.copy()
+        if not self.replacement:
+            position = 0.0
+            for t, size in enumerate(batch_sizes):
+                begins[t], counts[t] = position, min(size, n - position)
+                position = (position + counts[t]) % n
+        return np.stack([begins, counts, 1 / counts], axis=1)
+
+    def data(self) -> tuple[Any, ...]:
+        origin, labels = self.origin(), self._labels(self.targets)
+        test: tuple[Any, ...] = np.zeros((0, self.dim)), np.zeros(0), 0.0, 0.0
+        if self.test_inputs is not None and self.test_targets is not None:
+            test_rows, test_labels = self._rows(self.test_inputs), self._labels(self.test_targets)
+            test = self._form(test_rows, test_labels, origin, 0.0)
+        whole = self._form(self.design, labels, origin, self.l2)
+        if self.loss == "squared":
+            labels = labels - self.design @ origin
+        return (
+            self.design,
+            labels,
+            origin,
+            np.array([self.l2, *whole[2:], *test[2:]]),
+            np.array([LOSSES[self.loss], not self.replacement], dtype=np.int64),
+            *whole[:2],
+            *test[:2],
+        )
+
+    def _form(
+        self,
+        rows: NDArray[np.float64],
+        labels: NDArray[np.float64],
+        origin: NDArray[np.float64],
+        l2: float,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
+        """Return matrix, offset, scale and constant of the mean loss, as `_mean_loss` takes them.
+
+        The squared loss at origin + x is half of x^T H x + 2 b^T x + a; with H = M^T M this is
+        |M x + q|^2 + a - |q|^2 where M^T q = b.
+        """
+        n = len(rows)
+        if self.loss == "logistic":
+            return rows, labels, 1 / n, 0.0
+        residuals = rows @ origin - labels
+        values, vectors = np.linalg.eigh(rows.T @ rows / n + l2 * np.eye(self.dim))
+        kept = values > _NULL * values[-1]
+        matrix = np.sqrt(values[kept])[:, None] * vectors.T[kept]
+        slope = rows.T @ residuals / n + l2 * origin
+        offset = vectors.T[kept] @ slope / np.sqrt(values[kept])
+        square = residuals @ residuals / n + l2 * (origin @ origin)
+        return matrix, offset, 0.5, float(square - offset @ offset) / 2
+
+    def work(self) -> tuple[tuple[int, type | None], ...]:
+        order = 1 if self.replacement else len(self.inputs)
+        return (max(self.dim, _ROWS), None), (1, None), (2, np.int32), (order, np.int32)
+
+    def reference_gradient(
+        self, theta: NDArray[np.floating], draws: Draws, batch_size: float
+    ) -> NDArray[np.floating]:
+        rows = self._reference_rows(draws, int(batch_size))
+        phi, labels = self.design[rows], self._labels(self.targets)[rows]
+        margins = np.einsum("nbi,ni->nb", phi, theta.astype(np.float64))
+        if self.loss == "squared":
+            slopes = margins - labels
+        else:
+            slopes = -labels * special.expit(-labels * margins)
+        return np.einsum("nb,nbi->ni", slopes, phi) / rows.shape[1] + self.l2 * theta
+
+    def _reference_rows(self, draws: Draws, batch_size: int) -> NDArray[np.int64]:
+        """Return the rows of the step's batch, shape (trajectories, batch size)."""
+        n = len(self.inputs)
+        if self.replacement:
+            words = draws.batch_words(np.arange(0, batch_size, 2)).reshape(-1, 2)
+            picks = _reference_below(words[:, 0], words[:, 1], n)
+            return picks.reshape(len(draws.trajectories), -1)[:, :batch_size]
+        # The reference takes batches of one size.
+        steps = -(-n // batch_size)
+        begin = draws.step % steps * batch_size
+        first = replace(draws, step=draws.step - draws.step % steps)
+        order = np.tile(np.arange(n), (len(draws.trajectories), 1))
+        every = np.arange(len(order))
+        for i in range(n - 1, 0, -1):
+            pair = (n - 1 - i) % 2
+            words = first.batch_words(i + pair)[:, 2 * pair : 2 * pair + 2]
+            j = _reference_below(words[:, 0], words[:, 1], i + 1)
+            order[every, j], order[:, i] = order[:, i].copy(), order[every, j]
+        return order[:, begin : begin + batch_size]
+
+    def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
+        penalty = self.l2 / 2 * np.sum(theta**2, axis=1)
+        return self._reference_mean(theta, self.design, self.targets) + penalty
+
+    def reference_test_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the loss of the test split at each row of theta, shape (n,), by plain NumPy."""
+        assert self.test_inputs is not None
+        assert self.test_targets is not None
+        return self._reference_mean(theta, self._rows(self.test_inputs), self.test_targets)
+
+    def _reference_mean(
+        self,
+        theta: NDArray[np.floating],
+        rows: NDArray[np.float64],
+        targets: NDArray[np.float64],
+    ) -> NDArray[np.floating]:
+        margins, labels = theta @ rows.T, self._labels(targets)
+        if self.loss == "squared":
+            return 0.5 * np.mean((margins - labels) ** 2, axis=1)
+        return np.mean(np.logaddexp(0, -labels * margins), axis=1)
+
+
+def _reference_below(
+    high: NDArray[np.uint64], low: NDArray[np.uint64], count: int
+) -> NDArray[np.int64]:
+    n = np.uint64(count)
+    return ((high * n + (low * n >> _SHIFT)) >> _SHIFT).astype(np.int64)
