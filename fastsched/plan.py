@@ -199,15 +199,18 @@ def make_arguments(study: Study) -> Arguments:
         data = tuple(_rounded_data(part, study.precision) for part in landscape.data())
     scratch: list[tuple[tuple[int, ...], Any]]
     if isinstance(landscape, Coupled):
-        scratch = [((GROUP, landscape.dim), dtype), ((1,), np.float64)]
-        scratch += [((rows,), kind or dtype) for rows, kind in landscape.work()]
+        scratch = [((GROUP, landscape.dim, LANES), dtype), ((1, LANES), np.float64)]
+        for part in landscape.work():
+            shape = (LANES, part.rows) if part.by_lane else (part.rows, LANES)
+            scratch.append((shape, part.kind or dtype))
     elif isinstance(landscape, Summed):
-        rows = (landscape.sums, landscape.weights, GROUP * landscape.extras)
-        scratch = [((GROUP, landscape.dim), dtype), *(((n,), dtype) for n in rows)]
-        scratch += [((2 * landscape.sums,), np.float64)]
+        counts = (landscape.sums, landscape.weights, GROUP * landscape.extras)
+        scratch = [((GROUP, landscape.dim, LANES), dtype), *(((n, LANES), dtype) for n in counts)]
+        scratch += [((2 * landscape.sums, LANES), np.float64)]
     else:
         table = np.pad(table, ((0, groups * GROUP - steps), (0, 0)))
-        scratch = [((GROUP * measures,), dtype), ((GROUP * measures,), np.float64)]
+        shape = (GROUP * measures, LANES)
+        scratch = [(shape, dtype), (shape, np.float64)]
     return Arguments(
         constants=_rounded("landscape", constants, study.precision),
         start_moments=_rounded("start", np.stack([mean - origin, std]), study.precision),

@@ -58,7 +58,7 @@ def compare(study: fs.Study) -> None:
         a.table,
         a.keys,
         a.record_at,
-        *(np.zeros((*shape, n), dtype) for shape, dtype in a.scratch),
+        *(np.zeros((*shape[:-1], n), dtype) for shape, dtype in a.scratch),
         observed,
     )
     tiles = runner.run(0, plan.tiles, lambda: True, lambda updates: None)

@@ -124,6 +124,13 @@ def test_separable_classes_have_no_minimizer():
     assert abs(data.replace(l2=0.1).minimizer()[0]) < 5
 
 
+def test_classes_have_many_names():
+    data = fs.Dataset(INPUTS, CLASSES, "logistic", l2=0.1)
+    for other in (CLASSES > 0, 2 * CLASSES - 1):
+        same = fs.Dataset(INPUTS, other, "logistic", l2=0.1)
+        np.testing.assert_array_equal(same.minimizer(), data.minimizer())
+
+
 def test_start_far_from_rank_deficient_minimum():
     data = fs.Dataset([[1.0, 1.0], [2.0, 2.0]], [1.0, 2.0], start=np.array([5.0, -3.0]))
     np.testing.assert_allclose(data.minimizer(), [0.5, 0.5])

@@ -48,7 +48,7 @@ class Arguments:
     data : tuple
         The arrays of a coupled landscape.
     scratch : tuple of (shape, dtype)
-        Work space of the kernel, arrays of `shape` for each lane, in the order it takes them.
+        Work space of the kernel, in the order it takes them.
     coupled : bool
         Which of the two loops it is.
     slots, measures, records : int
@@ -82,7 +82,7 @@ class Arguments:
     def tile_bytes(self) -> int:
         """Bytes of a tile's state and work space."""
         scratch = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.scratch)
-        return int(np.prod(self.state_shape)) * self.table.itemsize + scratch * LANES
+        return int(np.prod(self.state_shape)) * self.table.itemsize + scratch
 
 
 @dataclass(frozen=True)

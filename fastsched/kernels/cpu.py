@@ -85,7 +85,7 @@ class TileRunner:
     def _workspace(self) -> tuple[Any, ...]:
         if not hasattr(self._local, "arrays"):
             a = self._arguments
-            arrays = [_aligned((*shape, LANES), dtype) for shape, dtype in a.scratch]
+            arrays = [_aligned(shape, dtype) for shape, dtype in a.scratch]
             self._local.arrays = (
                 _aligned(a.state_shape, a.table.dtype),
                 # A coupled landscape's own work space is a tuple within the tuple.

@@ -11,27 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from fastsched.kernels.device import device
+from fastsched.kernels.reduce import LANES
 
 _U = np.uint64
 _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @device
-def multiply(first, last, begin, end, columns, matrix, x, out):
-    """Write rows begin ... end - 1 of the product of a matrix with each lane's vector.
-
-    Parameters
-    ----------
-    first, last : int
-        The lanes.
-    begin, end : int
-        The rows of the matrix; row `begin` of the product is row 0 of `out`.
-    columns : int
-        The columns from there on count as 0.
-    matrix : array of shape (rows, at least `columns`)
-    x : array of shape (at least `columns`, lanes)
-    out : array of shape (at least end - begin, lanes)
-    """
+def _multiply(first, last, begin, end, columns, matrix, x, out):
     rows = end - begin
     blocked_rows, blocked_columns = rows - rows % 4, columns - columns % 4
     for j in range(rows):
@@ -70,3 +57,26 @@ def multiply(first, last, begin, end, columns, matrix, x, out):
             a0 = m0[_U(i)]
             for lane in range(first, last):
                 y0[_U(lane)] += a0 * x[_U(i), _U(lane)]
+
+
+@device
+def multiply(first, last, begin, end, columns, matrix, x, out):
+    """Write rows begin ... end - 1 of the product of a matrix with each lane's vector.
+
+    Parameters
+    ----------
+    first, last : int
+        The lanes.
+    begin, end : int
+        The rows of the matrix; row `begin` of the product is row 0 of `out`.
+    columns : int
+        The columns from there on count as 0.
+    matrix : array of shape (rows, at least `columns`)
+    x : array of shape (at least `columns`, lanes)
+    out : array of shape (at least end - begin, lanes)
+    """
+    # A whole tile's number of lanes is a constant, which keeps the sums in registers.
+    if first == 0 and last == LANES:
+        _multiply(0, LANES, begin, end, columns, matrix, x, out)
+    else:
+        _multiply(first, last, begin, end, columns, matrix, x, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import numbers
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,25 @@ class Summed(Landscape):
         """Return the arrays of the device functions; those of float64 are rounded."""
 
 
+class Work(NamedTuple):
+    """An array of work space.
+
+    Attributes
+    ----------
+    rows : int
+        Numbers of each lane.
+    kind : type, optional
+        Of the numbers; by default the study's precision.
+    by_lane : bool, default False
+        Whether the shape is (lanes, rows), a contiguous vector for each lane, instead of
+        (rows, lanes).
+    """
+
+    rows: int
+    kind: type | None = None
+    by_lane: bool = False
+
+
 class Coupled(Landscape):
     """A landscape whose gradient couples the coordinates in any way.
 
@@ -182,8 +201,8 @@ class Coupled(Landscape):
         """Return the arrays of the device functions; those of float64 are rounded."""
 
     @abc.abstractmethod
-    def work(self) -> tuple[tuple[int, type | None], ...]:
-        """Return rows and type of each array of work space; None is the study's precision."""
+    def work(self) -> tuple[Work, ...]:
+        """Return what arrays of work space the device functions want."""
 
 
 def start_of(

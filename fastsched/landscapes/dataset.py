@@ -14,8 +14,8 @@ from fastsched.errors import FastschedError, array, choice, integer, real, rejec
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH, philox
-from fastsched.landscapes.base import Coupled, Normal, checked_start, start_of
-from fastsched.landscapes.features import FeatureMap
+from fastsched.landscapes.base import Coupled, Normal, Work, checked_start, start_of
+from fastsched.landscapes.features import FeatureMap, lower_root
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ LOSSES = {"squared": SQUARED, "logistic": LOGISTIC}
 # Rows of the data whose margins are computed at once.
 _ROWS = 64
 
+# Samples whose rows are drawn at once, an even number.
+_SAMPLES = 32
+
 # Eigenvalues below this part of the largest are rounding errors.
 _NULL = 1e-12
 
@@ -35,6 +38,8 @@ _LARGEST_ROWS = 2**24
 
 _BATCH = np.uint32(STREAM_BATCH)
 _SHIFT = np.uint64(32)
+_U = np.uint64
+_1, _2, _3, _4 = _U(1), _U(2), _U(3), _U(4)
 
 
 @device
@@ -67,51 +72,70 @@ def _shuffle(first, last, trajectory, t, permutation, index, keys):
 
 
 @device
+def _draw_rows(first, last, trajectory, t, begin, end, rows, index, keys):
+    """Write rows drawn for samples begin ... end - 1 of step t; `begin` is even."""
+    for b in range(begin, end, 2):
+        for lane in range(first, last):
+            high, low, next_high, next_low = philox(
+                np.uint32(b), np.uint32(t), np.uint32(trajectory + lane), _BATCH, keys
+            )
+            index[b - begin, lane - first] = _below(high, low, rows)
+            index[b - begin + 1, lane - first] = _below(next_high, next_low, rows)
+
+
+@device
+def _slope(kind, margin, label):
+    """Return the derivative of a row's loss by its margin."""
+    if kind == SQUARED:
+        return margin - label
+    return -label / (1 + np.exp(label * margin))
+
+
+@device
 def dataset_gradient(normals, first, last, trajectory, t, k, state, field, table, data, work, keys):
     """Write the mean gradient of step t's rows, and of the penalty, to field[k]."""
-    design, labels, origin, l2, kind = data[0], data[1], data[2], data[3][0], data[4][0]
-    row, margin, index, permutation = work
-    dim = design.shape[1]
+    design, labels, origin, l2 = data[0], data[1], data[2], data[3][0]
+    kind, reshuffled = data[4][0], data[4][1]
+    rows, slopes, index, permutation = work
+    dim, share = _U(design.shape[1]), table[t, 2]
     begin, count = np.int64(table[t, 0]), np.int64(table[t, 1])
-    reshuffled = data[4][1]
     if reshuffled and begin == 0:
         _shuffle(first, last, trajectory, t, permutation, index, keys)
     for i in range(dim):
+        pull = l2 * origin[i]
         for lane in range(first, last):
-            field[k, i, lane] = l2 * (state[0, i, lane] + origin[i])
-    share = table[t, 2]
+            field[k, i, lane] = l2 * state[0, i, lane] + pull
     for b in range(count):
+        drawn = b % _SAMPLES
         if reshuffled:
+            drawn = 0
             for lane in range(first, last):
                 index[0, lane - first] = permutation[begin + b, lane - first]
-        elif b % 2 == 0:
-            for lane in range(first, last):
-                high, low, high_1, low_1 = philox(
-                    np.uint32(b), np.uint32(t), np.uint32(trajectory + lane), _BATCH, keys
-                )
-                index[0, lane - first] = _below(high, low, design.shape[0])
-                index[1, lane - first] = _below(high_1, low_1, design.shape[0])
-        else:
-            for lane in range(first, last):
-                index[0, lane - first] = index[1, lane - first]
+        elif drawn == 0:
+            end = min(b + _SAMPLES, count)
+            _draw_rows(first, last, trajectory, t, b, end, labels.shape[0], index, keys)
         for lane in range(first, last):
-            margin[0, lane - first] = 0
+            row = design[_U(index[drawn, lane - first])]
+            for i in range(dim):
+                rows[i, _U(lane - first)] = row[i]
+            slopes[0, lane - first] = 0
+        for i in range(_U(0), dim - dim % _4, _4):
+            for lane in range(first, last):
+                slopes[0, lane - first] += (
+                    rows[i, lane - first] * state[0, i, lane]
+                    + rows[i + _1, lane - first] * state[0, i + _1, lane]
+                    + rows[i + _2, lane - first] * state[0, i + _2, lane]
+                    + rows[i + _3, lane - first] * state[0, i + _3, lane]
+                )
+        for i in range(dim - dim % _4, dim):
+            for lane in range(first, last):
+                slopes[0, lane - first] += rows[i, lane - first] * state[0, i, lane]
+        for lane in range(first, last):
+            label = labels[index[drawn, lane - first]]
+            slopes[0, lane - first] = share * _slope(kind, slopes[0, lane - first], label)
         for i in range(dim):
             for lane in range(first, last):
-                value = design[index[0, lane - first], i]
-                row[i, lane - first] = value
-                margin[0, lane - first] += value * state[0, i, lane]
-        for lane in range(first, last):
-            label = labels[index[0, lane - first]]
-            if kind == SQUARED:
-                margin[0, lane - first] = share * (margin[0, lane - first] - label)
-            else:
-                margin[0, lane - first] = (
-                    -share * label / (1 + np.exp(label * margin[0, lane - first]))
-                )
-        for i in range(dim):
-            for lane in range(first, last):
-                field[k, i, lane] += margin[0, lane - first] * row[i, lane - first]
+                field[k, i, lane] += slopes[0, lane - first] * rows[i, lane - first]
 
 
 @device
@@ -121,7 +145,8 @@ def _mean_loss(first, last, x, matrix, offset, kind, scale, constant, block, tot
         totals[0, lane - first] = 0
     for begin in range(0, matrix.shape[0], _ROWS):
         end = min(begin + _ROWS, matrix.shape[0])
-        multiply(first, last, begin, end, matrix.shape[1], matrix, x, block)
+        columns = end if kind == SQUARED else matrix.shape[1]
+        multiply(first, last, begin, end, columns, matrix, x, block)
         for j in range(end - begin):
             value = offset[begin + j]
             for lane in range(first, last):
@@ -186,7 +211,8 @@ class Dataset(Coupled):
     inputs : array of shape (n, v)
         One row for each sample, at most 2^24 of them.
     targets : array of shape (n,)
-        Any numbers for the squared loss; 0 and 1, or -1 and 1, for the logistic loss.
+        Any numbers for the squared loss; two classes, 0 and 1, -1 and 1, or False and True, for
+        the logistic loss.
     loss : {"squared", "logistic"}, default "squared"
     features : int or FeatureMap, optional
         Use random features of the inputs: that many with relu, or those of a `FeatureMap`.
@@ -271,6 +297,8 @@ class Dataset(Coupled):
         if len(inputs) > _LARGEST_ROWS:
             reject(name, rows, f"of at most {_LARGEST_ROWS} rows, got {len(inputs)}")
         shape = f"a vector of shape ({len(inputs)},)"
+        if self.loss == "logistic" and np.asarray(values).dtype == bool:
+            values = np.asarray(values).astype(int)
         targets = array(target_name, values, ndim=(1,), allowed=shape)
         if len(targets) != len(inputs):
             reject(target_name, values, f"{shape}, got shape {targets.shape}")
@@ -423,24 +451,23 @@ class Dataset(Coupled):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
         """Return matrix, offset, scale and constant of the mean loss, as `_mean_loss` takes them.
 
-        The squared loss at origin + x is half of x^T H x + 2 b^T x + a; with H = M^T M this is
-        |M x + q|^2 + a - |q|^2 where M^T q = b.
+        The squared loss at origin + x is half of x^T H x + 2 b^T x + a; with H = M^T M, M lower
+        triangular, this is |M x + q|^2 + a - |q|^2 where M^T q = b.
         """
         n = len(rows)
         if self.loss == "logistic":
             return rows, labels, 1 / n, 0.0
         residuals = rows @ origin - labels
         values, vectors = np.linalg.eigh(rows.T @ rows / n + l2 * np.eye(self.dim))
-        kept = values > _NULL * values[-1]
-        matrix = np.sqrt(values[kept])[:, None] * vectors.T[kept]
+        matrix = lower_root(np.where(values > _NULL * values[-1], values, 0), vectors)
         slope = rows.T @ residuals / n + l2 * origin
-        offset = vectors.T[kept] @ slope / np.sqrt(values[kept])
+        offset = np.linalg.lstsq(matrix.T, slope)[0].astype(np.float64)
         square = residuals @ residuals / n + l2 * (origin @ origin)
         return matrix, offset, 0.5, float(square - offset @ offset) / 2
 
-    def work(self) -> tuple[tuple[int, type | None], ...]:
-        order = 1 if self.replacement else len(self.inputs)
-        return (max(self.dim, _ROWS), None), (1, None), (2, np.int32), (order, np.int32)
+    def work(self) -> tuple[Work, ...]:
+        order = Work(1 if self.replacement else len(self.inputs), np.int32)
+        return Work(max(self.dim, _ROWS)), Work(1), Work(_SAMPLES, np.int32), order
 
     def reference_gradient(
         self, theta: NDArray[np.floating], draws: Draws, batch_size: float

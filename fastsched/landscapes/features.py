@@ -14,7 +14,7 @@ from fastsched.errors import choice, integer
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH
-from fastsched.landscapes.base import Coupled, start_of
+from fastsched.landscapes.base import Coupled, Work, start_of
 from fastsched.spec import Spec, spec
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ def random_weights(inputs: int, features: int, variance: float, seed: int) -> Ma
     """Return weights of shape (inputs, features): normals of NumPy's Philox generator."""
     generator = np.random.Generator(np.random.Philox(seed))
     return math.sqrt(variance) * generator.standard_normal((inputs, features))
+
+
+def lower_root(values: Matrix, vectors: Matrix) -> Matrix:
+    """Return the lower triangular M whose M^T M has these eigenvalues and eigenvectors."""
+    root = np.sqrt(values)[:, None] * vectors.T[:, ::-1]
+    return np.ascontiguousarray(linalg.qr(root, mode="r")[0][::-1, ::-1])
 
 
 @spec
@@ -186,7 +192,7 @@ def drawn_features_gradient(
                 z[4 * q + 3, lane - first] = z3
         for begin in range(0, features, _ROWS):
             end = min(begin + _ROWS, features)
-            columns = end if triangular else inputs
+            columns = min(end, inputs) if triangular else inputs
             multiply(first, last, begin, end, columns, mixing, z, u[begin:end])
         activate(kind, first, last, features, u)
         for lane in range(first, last):
@@ -215,7 +221,7 @@ def drawn_features_loss(first, last, slot, state, data, work, totals):
         totals[0, lane - first] = 0
     for begin in range(0, root.shape[0], _ROWS):
         end = min(begin + _ROWS, root.shape[0])
-        multiply(first, last, begin, end, root.shape[1], root, state[slot], u)
+        multiply(first, last, begin, end, end, root, state[slot], u)
         for j in range(end - begin):
             for lane in range(first, last):
                 totals[0, lane - first] += u[j, lane - first] * u[j, lane - first]
@@ -227,9 +233,9 @@ class DrawnFeatures(Coupled):
     """`RandomFeatures` by drawing inputs and multiplying them by the weights.
 
     A sample's preactivations are `mixing` z and its label is <`label`, (z, e)>, for normals z
-    and e. With fewer features than inputs, the preactivations' part of the inputs is drawn in
-    the basis of a QR decomposition, where the matrix is triangular and the rest of the label is
-    one more normal.
+    and e. Unless all inputs are to be drawn, z is what the preactivations depend on, in the
+    basis of a QR decomposition, where the matrix is lower triangular; what is left of the label
+    joins its noise.
     """
 
     gradient_function = drawn_features_gradient
@@ -241,7 +247,7 @@ class DrawnFeatures(Coupled):
         std = np.sqrt(features.input_spectrum)
         explained, noise = std * features.target, features.label_noise
         mixing = std[:, None] * features.weights
-        self._triangular = mixing.shape[1] < mixing.shape[0] and not features.brute_force
+        self._triangular = not features.brute_force
         if self._triangular:
             square = float(explained @ explained)
             basis, mixing = linalg.qr(mixing, mode="economic")
@@ -257,7 +263,7 @@ class DrawnFeatures(Coupled):
         projected = vectors.T @ cross
         inverse = np.divide(1, values, out=np.zeros_like(values), where=kept)
         self._minimum = vectors @ (inverse * projected)
-        self._root = np.sqrt(values[kept])[:, None] * vectors.T[kept]
+        self._root = lower_root(np.where(kept, values, 0), vectors)
         self.least_loss = max((self._square - float(projected @ (inverse * projected))) / 2, 0.0)
 
     def _moments(self, activation: Activation) -> tuple[Matrix, Matrix]:
@@ -311,9 +317,9 @@ class DrawnFeatures(Coupled):
             np.array([self._code, self._triangular], dtype=np.int64),
         )
 
-    def work(self) -> tuple[tuple[int, type | None], ...]:
+    def work(self) -> tuple[Work, ...]:
         features, inputs = self._mixing.shape
-        return (4 * ((inputs + 4) // 4), None), (max(features, _ROWS), None), (1, None)
+        return Work(4 * ((inputs + 4) // 4)), Work(max(features, _ROWS)), Work(1)
 
     def reference_gradient(
         self, theta: NDArray[np.floating], draws: Draws, batch_size: float

@@ -59,7 +59,8 @@ class RandomFeatures(Landscape):
         features take one standard deviation for all parameters only.
     brute_force : bool, default False
         Draw all v inputs of every sample and multiply them by W. By default linear features are
-        reduced, and others of which there are fewer than inputs are drawn from p normals.
+        reduced, and the preactivations of others drawn from their own covariance, which takes
+        min(v, p) normals and half of the multiplications.
     test_size : int, default 10000
         "tanh" only, whose risk has no closed form: the inputs of the test set over which the
         risk is averaged, the same at all steps.
