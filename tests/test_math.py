@@ -41,6 +41,14 @@ def _circle_double(words, fractions):
     return out
 
 
+@numba.njit
+def _cos_turns(t):
+    out = np.empty_like(t)
+    for k in range(t.size):
+        out[k] = math.cos_turns(t[k])
+    return out
+
+
 @pytest.mark.parametrize(
     ("function", "dtype", "tolerance"),
     [(_log_single, np.float32, 3e-7), (_log_double, np.float64, 5e-16)],
@@ -76,3 +84,17 @@ def test_unit_circle(precision):
     p = _circle_single(grid)
     quadrant = np.floor_divide(np.arctan2(p[:, 1], p[:, 0]) + np.pi, np.pi / 2).astype(int) % 4
     assert np.ptp(np.bincount(quadrant)) <= 4
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-7), (np.float64, 5e-16)])
+def test_cosine_of_turns(dtype, tolerance):
+    rng = np.random.default_rng(0)
+    edges = np.arange(-8, 9) / 8
+    t = np.concatenate([rng.uniform(-1, 1, 200_000), edges, np.nextafter(edges, 2), [1e20, -1e9]])
+    t = t.astype(dtype)
+    found = _cos_turns(t)
+    assert found.dtype == dtype
+    fraction = (t - np.rint(t)).astype(np.longdouble)
+    expected = np.cos(2 * np.pi * fraction + fraction * 2.4492935982947064e-16)
+    assert np.max(np.abs(found - expected)) < tolerance
+    assert np.isnan(_cos_turns(np.array([np.inf, -np.inf, np.nan], dtype))).all()

@@ -1,4 +1,4 @@
-"""Elementary functions that LLVM can vectorise: logarithm, and cosine and sine of an angle word.
+"""Elementary functions that LLVM can vectorise: logarithm, and cosine and sine.
 
 Numba's own `log`, `cos` and `sin` call a scalar library and cost eight times more in a vector
 loop. The polynomials are near-minimax (Chebyshev) fits made with mpmath at 40 digits; the
@@ -73,6 +73,18 @@ _COS_64 = (
     2.08767557910804238e-9,
     -1.14704608876099591e-11,
     4.74587190204329154e-14,
+)
+
+# sin(2 pi r) = r T(r^2), |r| <= 1/4
+_TURN = (
+    6.28318530717958576,
+    -41.3417022403982866,
+    81.6052492755797642,
+    -76.7058596896286727,
+    42.0586899539509386,
+    -15.0945061407342913,
+    3.8173656334691352,
+    -0.692506701072071734,
 )
 
 _HALF_32 = np.float32(0.5)
@@ -165,3 +177,23 @@ def cos_sin_double(word, fraction):
     second = c if swap else s
     sign = 1.0 if w >= _I(0) else -1.0
     return first * sign, second * sign
+
+
+@device
+def cos_turns(t):
+    """Return cos(2 pi t) in the type of t, float32 or float64; cos_turns(t - 1/4) is the sine.
+
+    The absolute errors are 2e-7 and 5e-16 for a t of less than one turn; beyond that t's own
+    rounding dominates.
+    """
+    real = type(t)
+    r = real(0.25) - abs(t - np.rint(t))
+    z = r * r
+    p = real(_TURN[7])
+    p = real(_TURN[6]) + z * p
+    p = real(_TURN[5]) + z * p
+    p = real(_TURN[4]) + z * p
+    p = real(_TURN[3]) + z * p
+    p = real(_TURN[2]) + z * p
+    p = real(_TURN[1]) + z * p
+    return r * (real(_TURN[0]) + z * p)
