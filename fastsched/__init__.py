@@ -10,6 +10,7 @@ from fastsched.landscapes import (
     Normal,
     Quadratic,
     RandomFeatures,
+    RandomField,
 )
 from fastsched.measures import Average, Loss, Measure, TestLoss
 from fastsched.optimizers import SGD, Optimizer
@@ -67,6 +68,7 @@ __all__ = [
     "PowerLaw",
     "Quadratic",
     "RandomFeatures",
+    "RandomField",
     "Result",
     "ResultFileError",
     "RunFailed",

@@ -62,6 +62,12 @@ EXAMPLES = {
         0.3,
         (2, 5),
     ),
+    "random field": (
+        fs.RandomField(5, 30, noise=np.arange(5) / 4, start=fs.Normal(0.5, 2.0)),
+        0.1,
+        (1, 3),
+    ),
+    "random field, wide": (fs.RandomField(70, 67, 2.0, 0.5, 0.2, start=fs.Normal()), 0.1, (2,)),
 }
 
 CASES = [(name, batch) for name, (_, _, batches) in EXAMPLES.items() for batch in batches]

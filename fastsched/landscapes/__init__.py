@@ -6,6 +6,7 @@ from fastsched.landscapes.features import FeatureMap
 from fastsched.landscapes.least_squares import LeastSquares
 from fastsched.landscapes.quadratic import Quadratic
 from fastsched.landscapes.random_features import RandomFeatures
+from fastsched.landscapes.random_field import Minima, RandomField
 
 __all__ = [
     "Coupled",
@@ -13,9 +14,11 @@ __all__ = [
     "FeatureMap",
     "Landscape",
     "LeastSquares",
+    "Minima",
     "Normal",
     "Quadratic",
     "RandomFeatures",
+    "RandomField",
     "Separable",
     "Summed",
 ]
