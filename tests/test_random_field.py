@@ -26,10 +26,10 @@ def test_covariance_over_seeds():
     """A^2 exp(-r^2 / (2 l^2)) for any number of waves, averaged over many places of each field."""
     amplitude, length, dim, seeds = 1.5, 0.7, 3, 2000
     rng = np.random.default_rng(0)
-    here = rng.uniform(-50, 50, size=(150, dim))
+    here = rng.uniform(-50, 50, size=(700, dim))
     directions = rng.normal(size=here.shape)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    distances = np.array([0.0, 0.3, 0.7, 1.2, 5.0])
+    distances = np.array([0.0, 0.4, 1.0, 3.0])
     points = here + distances[:, None, None] * directions
     bowl = 0.05 * np.sum(points**2, axis=-1)
     products = np.empty((seeds, len(distances)))
@@ -40,8 +40,8 @@ def test_covariance_over_seeds():
     error = products.std(axis=0) / np.sqrt(seeds)
     expected = amplitude**2 * np.exp(-(distances**2) / (2 * length**2))
     assert np.max(np.abs(products.mean(axis=0) - expected) / error) < 4
-    assert 0.01 * amplitude**2 > 8 * error[0]
-    assert error.max() < 0.01 * amplitude**2
+    assert 0.01 * amplitude**2 > 8 * error[:2].max()
+    assert 0.01 * amplitude**2 > error.max()
 
 
 def test_waves_and_phases_are_those_of_the_seed():
@@ -58,7 +58,7 @@ def test_derivatives(name):
     for theta, v in 3 * rng.normal(size=(5, 2, field.dim)):
         slope = optimize.approx_fprime(theta, lambda x: field.reference_loss(x[None])[0], 1e-7)
         np.testing.assert_allclose(field.gradient(theta), slope, atol=1e-5)
-        numeric = optimize.approx_fprime(theta, field.gradient, 1e-7)
+        numeric = np.atleast_2d(optimize.approx_fprime(theta, field.gradient, 1e-7))
         hessian = field.hessian(theta)
         np.testing.assert_allclose(hessian, numeric, atol=1e-5)
         np.testing.assert_allclose(field.hessian_vector(theta, v), hessian @ v, rtol=1e-12)
@@ -83,11 +83,11 @@ def test_every_minimum_is_one(name, catalogues):
 
 def test_catalogue_of_a_line_is_complete(catalogues):
     field = FIELDS["line"][0]
-    grid = np.linspace(-100, 100, 400_001)
+    grid = np.linspace(-40, 40, 80_001)
     slope = np.concatenate(
         [
             field.reference_gradient(part[:, None], draws(), 1e40)[:, 0]
-            for part in np.array_split(grid, 100)
+            for part in np.array_split(grid, 20)
         ]
     )
     up = np.flatnonzero((slope[:-1] < 0) & (slope[1:] >= 0))
@@ -118,18 +118,18 @@ def test_minima_are_the_same_every_time():
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1e4])
-def test_scaling(scale, catalogues):
-    """f(theta / s) s^p: the catalogue scales with lengths and heights."""
+def test_scales(scale):
+    """s^3 f(theta / s): the same descents, in other units."""
     field = FIELDS["plane"][0]
-    height = scale**3
+    plain = field.minima(10)
     scaled = field.replace(
         length_scale=field.length_scale * scale,
-        amplitude=field.amplitude * height,
-        confinement=field.confinement * height / scale**2,
-    ).minima(FIELDS["plane"][1])
-    plain = catalogues["plane"]
-    np.testing.assert_allclose(scaled.losses[:5] / height, plain.losses[:5], rtol=1e-9)
-    np.testing.assert_allclose(scaled.locations[:5] / scale, plain.locations[:5], rtol=1e-7)
+        amplitude=field.amplitude * scale**3,
+        confinement=field.confinement * scale,
+    ).minima(10)
+    np.testing.assert_allclose(scaled.losses / scale**3, plain.losses, rtol=1e-9)
+    np.testing.assert_allclose(scaled.locations / scale, plain.locations, atol=1e-9)
+    np.testing.assert_allclose(scaled.curvatures / scale, plain.curvatures, rtol=1e-7)
 
 
 def test_without_amplitude_it_is_a_quadratic():
@@ -176,7 +176,7 @@ def test_bad_points():
     field = fs.RandomField(2)
     with pytest.raises(fs.FastschedError, match=r"theta .* shape \(2,\)"):
         field.gradient([1.0])
-    with pytest.raises(fs.FastschedError, match="theta .* all finite"):
+    with pytest.raises(fs.FastschedError, match=r"theta .* all finite"):
         field.hessian([1.0, np.inf])
     with pytest.raises(fs.FastschedError, match=r"v .* shape \(2,\)"):
         field.hessian_vector([1.0, 2.0], [1.0])

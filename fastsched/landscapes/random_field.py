@@ -327,5 +327,5 @@ class RandomField(Coupled):
             theta = theta - step
             if np.linalg.norm(step) <= _CLOSE * scale:
                 loss = float(self.reference_loss(theta[None])[0])
-                return loss, theta, np.linalg.eigvalsh(self.hessian(theta))
+                return loss, theta, np.linalg.eigvalsh(self.hessian(theta)).astype(np.float64)
         return None
