@@ -4,9 +4,10 @@ from fastsched.landscapes.base import Coupled, Landscape, Normal, Separable, Sum
 from fastsched.landscapes.dataset import Dataset
 from fastsched.landscapes.features import FeatureMap
 from fastsched.landscapes.least_squares import LeastSquares
+from fastsched.landscapes.minima import Minima
 from fastsched.landscapes.quadratic import Quadratic
 from fastsched.landscapes.random_features import RandomFeatures
-from fastsched.landscapes.random_field import Minima, RandomField
+from fastsched.landscapes.random_field import RandomField
 
 __all__ = [
     "Coupled",

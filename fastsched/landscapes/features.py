@@ -13,6 +13,7 @@ from scipy import linalg, special
 from fastsched.errors import choice, integer
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
+from fastsched.kernels.math import cos_turns
 from fastsched.kernels.philox import STREAM_BATCH
 from fastsched.landscapes.base import Coupled, Work, start_of
 from fastsched.spec import Spec, spec
@@ -20,6 +21,8 @@ from fastsched.spec import Spec, spec
 if TYPE_CHECKING:
     from fastsched.kernels.reference import Draws
     from fastsched.landscapes.random_features import RandomFeatures
+
+_TURN = 1 / (2 * math.pi)
 
 LINEAR, RELU, TANH, ERF, COS = range(5)
 
@@ -160,7 +163,8 @@ def activate(kind, first, last, rows, u):
     elif kind == COS:
         for j in range(rows):
             for lane in range(first, last):
-                u[j, lane - first] = np.cos(u[j, lane - first])
+                angle = u[j, lane - first]
+                u[j, lane - first] = cos_turns(angle * type(angle)(_TURN))
 
 
 @device

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from fastsched.errors import array, integer, real, reject
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
-from fastsched.landscapes.base import Coupled, Normal, checked_start, scalar_or_vector, start_of
+from fastsched.landscapes.base import (
+    Coupled,
+    Normal,
+    Work,
+    checked_start,
+    scalar_or_vector,
+    start_of,
+)
+from fastsched.landscapes.minima import Minima, find_minima
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
@@ -23,12 +29,6 @@ if TYPE_CHECKING:
 
 # Rows of a matrix product that are computed at once.
 _ROWS = 64
-
-_NEWTON_STEPS = 20
-
-# Of a length scale: the precision of a minimum, and the distance that separates two of them.
-_CLOSE = 1e-8
-_APART = 1e-5
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -80,24 +80,6 @@ def random_field_loss(first, last, slot, state, data, work, totals):
     for i in range(waves.shape[1]):
         for lane in range(first, last):
             totals[0, lane - first] += confinement / 2 * (x[i, lane] * x[i, lane])
-
-
-@dataclass(frozen=True, eq=False)
-class Minima:
-    """Local minima of a landscape, the deepest first.
-
-    Attributes
-    ----------
-    locations : array of shape (n, d)
-    losses : array of shape (n,)
-        Ascending.
-    curvatures : array of shape (n, d)
-        The eigenvalues of each minimum's Hessian, ascending; all positive.
-    """
-
-    locations: Matrix
-    losses: Vector
-    curvatures: Matrix
 
 
 @spec
@@ -224,8 +206,8 @@ class RandomField(Coupled):
             np.array([self.confinement, self._height]),
         )
 
-    def work(self) -> tuple[tuple[int, type | None], ...]:
-        return (self.waves, None), (_ROWS, None)
+    def work(self) -> tuple[Work, ...]:
+        return Work(self.waves), Work(_ROWS)
 
     def reference_gradient(
         self, theta: NDArray[np.floating], draws: Draws, batch_size: float
@@ -290,42 +272,4 @@ class RandomField(Coupled):
         points = spread * np.random.Generator(np.random.Philox(key)).standard_normal(
             (starts, self.dim)
         )
-        found = [minimum for point in points if (minimum := self._descend(point)) is not None]
-        found.sort(key=lambda minimum: minimum[0])
-        kept: list[tuple[float, Vector, Vector]] = []
-        for minimum in found:
-            distances = [np.linalg.norm(minimum[1] - other) for _, other, _ in kept]
-            if min(distances, default=np.inf) > _APART * self.length_scale:
-                kept.append(minimum)
-        shape = (len(kept), self.dim)
-        return Minima(
-            np.array([location for _, location, _ in kept]).reshape(shape),
-            np.array([loss for loss, _, _ in kept]),
-            np.array([curvatures for _, _, curvatures in kept]).reshape(shape),
-        )
-
-    def _descend(self, point: Vector) -> tuple[float, Vector, Vector] | None:
-        """Return loss, location and curvatures of the minimum below a point, if it is found."""
-        scale = self.length_scale
-
-        def scaled(u: Vector) -> tuple[float, Vector]:
-            theta = scale * u
-            return float(self.reference_loss(theta[None])[0]), scale * self.gradient(theta)
-
-        options = {"ftol": 0.0, "gtol": 1e-6 * self.amplitude, "maxiter": 10_000, "maxfun": 20_000}
-        theta = (
-            scale
-            * optimize.minimize(
-                scaled, point / scale, jac=True, method="L-BFGS-B", options=options
-            ).x
-        )
-        for _ in range(_NEWTON_STEPS):
-            curvatures, vectors = np.linalg.eigh(self.hessian(theta))
-            if curvatures[0] <= 0:
-                return None
-            step = vectors @ (vectors.T @ self.gradient(theta) / curvatures)
-            theta = theta - step
-            if np.linalg.norm(step) <= _CLOSE * scale:
-                loss = float(self.reference_loss(theta[None])[0])
-                return loss, theta, np.linalg.eigvalsh(self.hessian(theta)).astype(np.float64)
-        return None
+        return find_minima(self, points, self.length_scale, self.amplitude, self.dim)
