@@ -4,6 +4,7 @@ from fastsched.errors import FastschedError, NoExactTheory, ResultFileError
 from fastsched.interop import from_optax, from_torch, to_optax, to_torch
 from fastsched.landscapes import (
     Dataset,
+    DoubleWell,
     FeatureMap,
     Landscape,
     LeastSquares,
@@ -11,6 +12,7 @@ from fastsched.landscapes import (
     Quadratic,
     RandomFeatures,
     RandomField,
+    Wells,
 )
 from fastsched.measures import Average, Loss, Measure, TestLoss
 from fastsched.optimizers import SGD, Optimizer
@@ -47,6 +49,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Dataset",
+    "DoubleWell",
     "Exponential",
     "FastschedError",
     "FeatureMap",
@@ -79,6 +82,7 @@ __all__ = [
     "TestLoss",
     "Triangular",
     "WarmRestarts",
+    "Wells",
     "__version__",
     "exact",
     "from_optax",

@@ -20,6 +20,8 @@ POWERS = np.arange(1, 8) ** -1.5
 SAMPLES = RNG.normal(size=(9, 4)) * [1, 0.7, 0.5, 0.2]
 LABELS = np.array([0, 1, 1, 0, 1, 0, 0, 1, 1])
 
+WELLS = [[-1.0, 0.0], [1.0, 0.5], [0.0, 2.0]], [[1.0, 2.0], [3.0, 1.0], [0.5, 0.5]], [0, 0.2, 1]
+
 
 def features(activation, inputs=9, count=5, **options):
     """Return small random features whose start is random."""
@@ -50,6 +52,10 @@ EXAMPLES = {
     "tanh features": (features("tanh", test_size=300), 0.1, (1, 4)),
     "erf features": (features("erf"), 0.1, (1, 4)),
     "cosine features": (features("cos"), 0.1, (1, 4)),
+    "double well": (fs.DoubleWell(3, [0.5, 2.0], [0.3, 0.2, 0.1]), 0.1, (1, 4)),
+    "double well, curvature noise": (fs.DoubleWell(2, noise="hessian"), 0.05, (1, 4)),
+    "wells": (fs.Wells(*WELLS, softness=0.3, noise=[0.5, 0.2], start=fs.Normal()), 0.1, (1, 4)),
+    "wells, curvature noise": (fs.Wells(*WELLS, softness=1.0, noise="hessian"), 0.1, (1, 4)),
     "data": (fs.Dataset(SAMPLES, SAMPLES @ RNG.normal(size=4) + LABELS, l2=0.1), 0.3, (1, 2, 3)),
     "data in epochs": (
         fs.Dataset(SAMPLES, LABELS, replacement=False, start=fs.Normal()),

@@ -222,6 +222,18 @@ def checked_start(start: Any, dim: int) -> float | NDArray[np.float64] | Normal:
     return scalar_or_vector("start", start, dim)
 
 
+def checked_noise(noise: Any, dim: int) -> float | NDArray[np.float64] | str:
+    """Return a standard deviation of gradient noise that fits into d dimensions, or "hessian"."""
+    if isinstance(noise, str):
+        if noise != "hessian":
+            reject("noise", noise, f'a number, a vector of shape ({dim},) or "hessian"')
+        return noise
+    checked = scalar_or_vector("noise", noise, dim)
+    if np.any(np.asarray(checked) < 0):
+        reject("noise", noise, "at least 0")
+    return checked
+
+
 def scalar_or_vector(name: str, value: Any, dim: int | None = None) -> float | NDArray[np.float64]:
     """Return a finite float or a read-only vector, of length `dim` where that is known."""
     allowed = "a number or a vector" if dim is None else f"a number or a vector of shape ({dim},)"

@@ -62,11 +62,8 @@ def find_minima(
     dim : int
         The number of coordinates d.
     """
-    found = [
-        minimum
-        for point in points
-        if (minimum := _descend(landscape, point, scale, height)) is not None
-    ]
+    descents = (_descend(landscape, point, scale, height) for point in points)
+    found = [minimum for minimum in descents if minimum is not None]
     found.sort(key=lambda minimum: minimum[0])
     kept: list[tuple[float, Vector, Vector]] = []
     for minimum in found:

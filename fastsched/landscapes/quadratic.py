@@ -13,6 +13,7 @@ from fastsched.kernels.device import device
 from fastsched.landscapes.base import (
     Normal,
     Separable,
+    checked_noise,
     checked_start,
     scalar_or_vector,
     start_of,
@@ -105,14 +106,7 @@ class Quadratic(Separable):
                 "curvature", self.curvature, f"positive; the smallest eigenvalue is {smallest:g}"
             )
         dim = self.dim
-        if isinstance(self.noise, str):
-            if self.noise != "hessian":
-                reject("noise", self.noise, f'a number, a vector of shape ({dim},) or "hessian"')
-        else:
-            noise = scalar_or_vector("noise", self.noise, dim)
-            if np.any(np.asarray(noise) < 0):
-                reject("noise", self.noise, "at least 0")
-            self._set(noise=noise)
+        self._set(noise=checked_noise(self.noise, dim))
         self._set(minimum=scalar_or_vector("minimum", self.minimum, dim))
         self._set(start=checked_start(self.start, dim))
         if self._rotated:
