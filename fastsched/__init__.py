@@ -3,6 +3,7 @@
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError
 from fastsched.interop import from_optax, from_torch, to_optax, to_torch
 from fastsched.landscapes import (
+    Custom,
     Dataset,
     DoubleWell,
     FeatureMap,
@@ -48,6 +49,7 @@ __all__ = [
     "Average",
     "Constant",
     "Cosine",
+    "Custom",
     "Dataset",
     "DoubleWell",
     "Exponential",

@@ -37,6 +37,21 @@ def features(activation, inputs=9, count=5, **options):
     )
 
 
+def quartic_gradient(theta, draws, out):
+    for i in range(len(theta)):
+        out[i] = theta[i] ** 3 + (0.3 * (draws[i] - draws[i - 1]) if len(draws) else 0.0)
+    out[0] += theta[1]
+    out[1] += theta[0]
+
+
+def quartic_loss(theta):
+    return np.sum(theta**4) / 4 + theta[0] * theta[1]
+
+
+def quartic(**options):
+    return fs.Custom(quartic_gradient, quartic_loss, 5, start=fs.Normal(0.8, 0.2), **options)
+
+
 # Name: landscape, learning rate, batch sizes to try.
 EXAMPLES = {
     "quadratic": (fs.Quadratic(POWERS, start=fs.Normal(0.5)), 0.3, (1, 3)),
@@ -56,6 +71,10 @@ EXAMPLES = {
     "double well, curvature noise": (fs.DoubleWell(2, noise="hessian"), 0.05, (1, 4)),
     "wells": (fs.Wells(*WELLS, softness=0.3, noise=[0.5, 0.2], start=fs.Normal()), 0.1, (1, 4)),
     "wells, curvature noise": (fs.Wells(*WELLS, softness=1.0, noise="hessian"), 0.1, (1, 4)),
+    "custom": (quartic(), 0.1, (1,)),
+    "custom with noise": (quartic(noise=0.2, minimum=0.3), 0.1, (1, 4)),
+    "custom with normals": (quartic(draws=5), 0.1, (1,)),
+    "custom with uniforms": (quartic(draws=7, sampler="uniform", noise=[0.1] * 5), 0.1, (4,)),
     "data": (fs.Dataset(SAMPLES, SAMPLES @ RNG.normal(size=4) + LABELS, l2=0.1), 0.3, (1, 2, 3)),
     "data in epochs": (
         fs.Dataset(SAMPLES, LABELS, replacement=False, start=fs.Normal()),
@@ -135,6 +154,9 @@ def test_gradient_is_that_of_the_loss(name):
     landscape = EXAMPLES[name][0].model
     if isinstance(landscape, DrawnFeatures):
         pytest.skip("tested by averages in test_random_features_landscape.py")
+    if isinstance(landscape, fs.Custom) and landscape.draws:
+        landscape.check_gradient()
+        return
     rng = np.random.default_rng(1)
     for theta in rng.normal(size=(5, landscape.dim)):
         numeric = optimize.approx_fprime(
@@ -166,7 +188,11 @@ def test_divergence_is_counted(name):
 def test_text_forms(name):
     landscape, lr, _ = EXAMPLES[name]
     study = fs.Study(landscape, fs.SGD(lr), 1, 1)
-    assert fs.Study.from_toml(study.to_toml()) == study
+    if isinstance(landscape, fs.Custom):
+        with pytest.raises(fs.FastschedError, match="cannot be written as data or TOML"):
+            study.to_toml()
+    else:
+        assert fs.Study.from_toml(study.to_toml()) == study
     assert study.landscape == landscape
     assert type(landscape).__name__ in repr(landscape)
 

@@ -173,7 +173,7 @@ def test_bad_input(arguments, message):
 
 
 def test_bad_points():
-    field = fs.RandomField(2)
+    field = fs.RandomField(2, 200)
     with pytest.raises(fs.FastschedError, match=r"theta .* shape \(2,\)"):
         field.gradient([1.0])
     with pytest.raises(fs.FastschedError, match=r"theta .* all finite"):

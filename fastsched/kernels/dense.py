@@ -53,7 +53,14 @@ def _multiply(first, last, begin, end, columns, matrix, x, out):
                 y3[k] += a3 * x0
     for j in range(blocked_rows, rows):
         m0, y0 = matrix[begin + j], out[j]
-        for i in range(columns):
+        for i in range(0, blocked_columns, 4):
+            i0 = _U(i)
+            i1, i2, i3 = i0 + _1, i0 + _2, i0 + _3
+            a0, a1, a2, a3 = m0[i0], m0[i1], m0[i2], m0[i3]
+            for lane in range(first, last):
+                k = _U(lane)
+                y0[k] += a0 * x[i0, k] + a1 * x[i1, k] + a2 * x[i2, k] + a3 * x[i3, k]
+        for i in range(blocked_columns, columns):
             a0 = m0[_U(i)]
             for lane in range(first, last):
                 y0[_U(lane)] += a0 * x[_U(i), _U(lane)]

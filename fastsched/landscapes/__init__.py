@@ -1,6 +1,7 @@
 """Landscapes: the losses that trajectories descend, one file each."""
 
 from fastsched.landscapes.base import Coupled, Landscape, Normal, Separable, Summed
+from fastsched.landscapes.custom import Custom
 from fastsched.landscapes.dataset import Dataset
 from fastsched.landscapes.double_well import DoubleWell
 from fastsched.landscapes.features import FeatureMap
@@ -13,6 +14,7 @@ from fastsched.landscapes.wells import Wells
 
 __all__ = [
     "Coupled",
+    "Custom",
     "Dataset",
     "DoubleWell",
     "FeatureMap",

@@ -57,10 +57,11 @@ class Landscape(Spec, abc.ABC):
     `Separable` and `Coupled`.
     """
 
-    @property
-    @abc.abstractmethod
-    def dim(self) -> int:
-        """Number of coordinates d."""
+    if TYPE_CHECKING:
+        # A subclass has a field or a property of this name; an abstract one would hide the field.
+        @property
+        def dim(self) -> int:
+            """Number of coordinates d."""
 
     @property
     def model(self) -> Landscape:
@@ -186,7 +187,7 @@ class Coupled(Landscape):
     gradient_function: ClassVar[Any]
     loss_function: ClassVar[Any]
 
-    draws_normals: ClassVar[bool] = True
+    draws_normals: bool = True
     """Whether the gradient wants a normal of each coordinate at each step."""
 
     cacheable: ClassVar[bool] = True

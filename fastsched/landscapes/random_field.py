@@ -96,9 +96,9 @@ class RandomField(Coupled):
 
     Parameters
     ----------
-    dim : int, default 2
+    dim : int
         Number of coordinates d.
-    waves : int, default 200
+    waves : int
         Number M of waves.
     length_scale : float, default 1
         The length l over which the field varies.
@@ -132,13 +132,13 @@ class RandomField(Coupled):
 
     Examples
     --------
-    >>> minima = RandomField(dim=1, confinement=0.3).minima()
+    >>> minima = RandomField(dim=1, waves=200, confinement=0.3).minima()
     >>> minima.losses.round(3).tolist()
     [-0.811, 0.544]
     """
 
-    dim: int = 2
-    waves: int = 200
+    dim: int
+    waves: int
     length_scale: float = 1.0
     amplitude: float = 1.0
     confinement: float = 0.1

@@ -1,0 +1,363 @@
+"""The user's own landscape."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+from numba.core.errors import NumbaError
+from numpy.typing import NDArray
+
+from fastsched.errors import FastschedError, array, choice, integer, real, reject
+from fastsched.kernels.device import device
+from fastsched.kernels.philox import STREAM_BATCH, philox
+from fastsched.landscapes.base import (
+    Coupled,
+    Normal,
+    Work,
+    checked_start,
+    scalar_or_vector,
+    start_of,
+)
+from fastsched.spec import spec
+
+if TYPE_CHECKING:
+    from fastsched.kernels.reference import Draws
+
+_BATCH = np.uint32(STREAM_BATCH)
+_ULP = 2.0**-32
+
+# The largest float32 below 1, to which a uniform number of a rounded 1 is moved.
+_BELOW_ONE = 1 - 2.0**-24
+
+_LONGEST_REASON = 300
+
+
+@device
+def _uniform(word, real):
+    """Return a uniform number in (0, 1) of type `real`."""
+    u = real((np.float64(word) + 0.5) * _ULP)
+    return u if u < 1 else real(_BELOW_ONE)
+
+
+@device
+def custom_gradient(normals, first, last, trajectory, t, k, state, field, table, data, work, keys):
+    """Write the user's gradient, with the noise of step t, to field[k]."""
+    noise, origin, settings, gradient = data[0], data[1], data[2], data[3]
+    theta, draws, out = work
+    dim, count, uniform, noisy = origin.shape[0], settings[0], settings[1], settings[2]
+    real = type(noise[0])
+    for i in range(dim):
+        for lane in range(first, last):
+            theta[lane - first, i] = state[0, i, lane] + origin[i]
+            out[lane - first, i] = 0
+    for q in range(0, count, 4):
+        for lane in range(first, last):
+            row = draws[lane - first]
+            index, step = np.uint32(q // 4), np.uint32(t)
+            if uniform:
+                a, b, c, d = philox(index, step, np.uint32(trajectory + lane), _BATCH, keys)
+                row[q], row[q + 1] = _uniform(a, real), _uniform(b, real)
+                row[q + 2], row[q + 3] = _uniform(c, real), _uniform(d, real)
+            else:
+                a, b, c, d = normals(index, step, np.uint32(trajectory + lane), _BATCH, keys)
+                row[q], row[q + 1], row[q + 2], row[q + 3] = a, b, c, d
+    for lane in range(first, last):
+        gradient(theta[lane - first], draws[lane - first, :count], out[lane - first])
+    for i in range(dim):
+        std = table[t, 0] * noise[i]
+        for lane in range(first, last):
+            if noisy:
+                field[k, i, lane] = out[lane - first, i] + std * field[k, i, lane]
+            else:
+                field[k, i, lane] = out[lane - first, i]
+
+
+@device
+def custom_loss(first, last, slot, state, data, work, totals):
+    """Write the user's loss to `totals`."""
+    origin, loss, theta = data[1], data[4], work[0]
+    for i in range(origin.shape[0]):
+        for lane in range(first, last):
+            theta[lane - first, i] = state[slot, i, lane] + origin[i]
+    for lane in range(first, last):
+        totals[0, lane - first] = loss(theta[lane - first])
+
+
+@spec
+class Custom(Coupled):
+    r"""A landscape of your own: a loss and a stochastic gradient as compiled functions.
+
+    .. math::
+        g_t = \mathrm{gradient}(\theta_t, \mathrm{draws}_t) + \xi_t, \qquad
+        \xi_t \sim N(0, C / B_t), \quad f(\theta) = \mathrm{loss}(\theta)
+
+    Parameters
+    ----------
+    gradient : function
+        `gradient(theta, draws, out)` writes the gradient at `theta`, of shape (d,), to `out`, of
+        shape (d,); it must leave `theta` as it is. Arrays are in the study's precision. A
+        `numba.njit` function, or a Python function that Numba can compile.
+    loss : function
+        `loss(theta)` returns a number.
+    dim : int
+        Number of coordinates d.
+    draws : int, default 0
+        How many fresh random numbers `gradient` takes at each step, e.g. to pick a mini-batch.
+    sampler : {"normal", "uniform"}, default "normal"
+        Standard normals, or uniform numbers between 0 and 1, both excluded.
+    noise : float or array of shape (d,), default 0
+        Standard deviation of Gaussian noise that is added to the gradient, C = diag(noise**2).
+    start : float, array of shape (d,) or Normal, default 0
+        The starting point, or the distribution it is drawn from for each trajectory.
+    minimum : float or array of shape (d,), default 0
+        A minimum, from which displacements are counted: near it no digits are lost.
+
+    Raises
+    ------
+    FastschedError
+        A parameter is out of range or of the wrong shape; a function cannot be compiled, or fails
+        a trial at the start: an index out of bounds, values that are not finite, or an `out` that
+        is not filled. On `to_dict`, TOML and digests, because a function is not data.
+
+    Notes
+    -----
+    The batch size divides the variance of `noise` only: what the draws do is the function's
+    affair. The kernel is compiled anew in every process. Source of the examples in
+    `scripts/custom_landscapes.py`: Rosenbrock, Comput. J. 3 (1960) 175; Rastrigin 1974.
+
+    Examples
+    --------
+    >>> def gradient(theta, draws, out):
+    ...     for i in range(len(theta)):
+    ...         out[i] = theta[i] ** 3 + draws[i]
+    >>> def loss(theta):
+    ...     return np.sum(theta**4) / 4
+    >>> quartic = Custom(gradient, loss, dim=2, draws=2, start=1.0)
+    >>> quartic.check_gradient()
+    """
+
+    gradient: Callable[..., Any]
+    loss: Callable[..., Any]
+    dim: int
+    draws: int = 0
+    sampler: str = "normal"
+    noise: float | NDArray[np.float64] = 0.0
+    start: float | NDArray[np.float64] | Normal = 0.0
+    minimum: float | NDArray[np.float64] = 0.0
+
+    gradient_function = custom_gradient
+    loss_function = custom_loss
+    cacheable = False
+
+    def __post_init__(self) -> None:
+        self._set(
+            dim=integer("dim", self.dim, minimum=1, maximum=2**31),
+            draws=integer("draws", self.draws, minimum=0, maximum=2**31),
+            sampler=choice("sampler", self.sampler, ("normal", "uniform")),
+        )
+        noise = scalar_or_vector("noise", self.noise, self.dim)
+        if np.any(np.asarray(noise) < 0):
+            reject("noise", self.noise, "at least 0")
+        self._set(
+            noise=noise,
+            start=checked_start(self.start, self.dim),
+            minimum=scalar_or_vector("minimum", self.minimum, self.dim),
+        )
+        self._try()
+
+    def _try(self) -> None:
+        """Call the functions once at the start, with bounds checked."""
+        theta = start_of(self.start, self.dim)[0]
+        out = np.full(self.dim, np.nan)
+        draws = np.full(self.draws, 0.5)
+        gradient = _checked("gradient", self.gradient, "(theta, draws, out)")
+        loss = _checked("loss", self.loss, "(theta)")
+        before = theta.copy()
+        _call("gradient", gradient, theta, draws, out)
+        if not np.array_equal(theta, before):
+            reject("gradient", self.gradient, "a function that leaves theta as it is")
+        if not np.all(np.isfinite(out)):
+            i = int(np.argmin(np.isfinite(out)))
+            reject(
+                "gradient",
+                self.gradient,
+                f"a function that fills `out` with finite numbers; at the start out[{i}] = "
+                f"{out[i]}",
+            )
+        value = _call("loss", loss, theta)
+        try:
+            real("loss", value)
+        except FastschedError:
+            reject(
+                "loss", self.loss, f"a function to a finite number; at the start it gives {value!r}"
+            )
+
+    @property
+    def draws_normals(self) -> bool:  # type: ignore[override]
+        return bool(np.any(np.asarray(self.noise) > 0))
+
+    def origin(self) -> NDArray[np.float64]:
+        return start_of(self.minimum, self.dim)[0]
+
+    def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return start_of(self.start, self.dim)
+
+    def step_cost(self, batch_size: float) -> float:
+        return 20.0 * self.dim
+
+    def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 1.0 / np.sqrt(batch_sizes)[:, None]
+
+    def data(self) -> tuple[Any, ...]:
+        settings = (self.draws, self.sampler == "uniform", self.draws_normals)
+        # A function in the first place would make Numba look for function pointers.
+        return (
+            start_of(self.noise, self.dim)[0],
+            self.origin(),
+            np.array(settings, dtype=np.int64),
+            _compiled(self.gradient),
+            _compiled(self.loss),
+        )
+
+    def work(self) -> tuple[Work, ...]:
+        vector = Work(self.dim, by_lane=True)
+        return vector, Work(4 * -(-self.draws // 4), by_lane=True), vector
+
+    def reference_gradient(
+        self, theta: NDArray[np.floating], draws: Draws, batch_size: float
+    ) -> NDArray[np.floating]:
+        blocks = np.arange(-(-self.draws // 4))
+        if self.sampler == "uniform":
+            numbers = (draws.batch_words(blocks) + 0.5) * _ULP
+        else:
+            numbers = draws.batch_normals(blocks)
+        numbers = numbers.reshape(len(theta), -1)[:, : self.draws].astype(theta.dtype)
+        numbers = (
+            np.where(numbers == 1, _BELOW_ONE, numbers) if self.sampler == "uniform" else numbers
+        )
+        out = np.zeros(theta.shape, theta.dtype)
+        for row, given, result in zip(theta, numbers, out, strict=True):
+            _python(self.gradient)(row, given.astype(theta.dtype), result)
+        return out + self.noise * draws.normals(self.dim) / np.sqrt(batch_size)
+
+    def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
+        return np.array([_python(self.loss)(row) for row in theta])
+
+    def check_gradient(
+        self, points: int | NDArray[np.float64] = 5, seed: int = 0, samples: int = 10_000
+    ) -> None:
+        """Compare the gradient with central finite differences of the loss.
+
+        Parameters
+        ----------
+        points : int or array of shape (n, d), default 5
+            Where: that many points, drawn around the start with standard deviation 1, or these.
+        seed : int, default 0
+            Of points and draws.
+        samples : int, default 10000
+            With draws, the mean of so many gradients is compared, at 5 standard errors.
+
+        Raises
+        ------
+        FastschedError
+            They differ; the message names point, coordinate and both values.
+        """
+        rng = np.random.default_rng(integer("seed", seed, minimum=0))
+        samples = integer("samples", samples, minimum=2)
+        if isinstance(points, (int, np.integer)):
+            mean, _ = self.start_moments()
+            number = integer("points", points, minimum=1)
+            where = mean + rng.standard_normal((number, self.dim))
+        else:
+            where = array("points", points, ndim=(2,), allowed=f"of shape (n, {self.dim})")
+            if where.shape[1] != self.dim:
+                reject("points", points, f"of shape (n, {self.dim}), got {where.shape}")
+        gradient, loss = _compiled(self.gradient), _compiled(self.loss)
+        for theta in where:
+            slope, rounding = _slope(loss, np.array(theta))
+            gradients = np.zeros((samples if self.draws else 1, self.dim))
+            for row in gradients:
+                uniform = self.sampler == "uniform"
+                draws = rng.random(self.draws) if uniform else rng.standard_normal(self.draws)
+                gradient(theta.copy(), draws, row)
+            found = gradients.mean(axis=0)
+            spread = gradients.std(axis=0) / np.sqrt(max(len(gradients) - 1, 1))
+            allowed = 1e-5 * (1 + np.abs(slope)) + rounding + 5 * spread
+            excess = np.abs(found - slope) / allowed
+            if not np.max(excess) <= 1:
+                i = int(np.argmax(np.where(np.isfinite(excess), excess, np.inf)))
+                raise FastschedError(
+                    f"gradient disagrees with loss at theta = {theta.tolist()}: coordinate {i} is "
+                    f"{found[i]:.8g}, the finite difference of the loss {slope[i]:.8g} "
+                    f"+- {allowed[i]:.1g}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Raise: functions cannot be written down."""
+        raise FastschedError(
+            f"{self!r} cannot be written as data or TOML, nor have a digest, because its "
+            f"functions are not data"
+        )
+
+
+def _slope(loss: Any, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return the slope of a loss by central differences, and a bound of its rounding."""
+    slope = np.zeros(len(theta))
+    largest = 0.0
+    for i, value in enumerate(theta.tolist()):
+        h = 6e-6 * max(1.0, abs(value))
+        theta[i] = value + h
+        above = loss(theta)
+        theta[i] = value - h
+        below = loss(theta)
+        theta[i] = value
+        slope[i] = (above - below) / (2 * h)
+        largest = max(largest, abs(above), abs(below))
+    return slope, 1e-10 * largest
+
+
+def _python(function: Any) -> Callable[..., Any]:
+    """Return the Python function of a compiled one."""
+    return getattr(function, "py_func", function)
+
+
+@functools.cache
+def _compiled(function: Any) -> Any:
+    """Return the compiled function: the same object each time, so that kernels are too."""
+    return function if hasattr(function, "py_func") else numba.njit(function)
+
+
+@functools.cache
+def _checked(name: str, function: Any, arguments: str) -> Any:
+    """Return the function compiled with its indices checked."""
+    if not callable(function):
+        reject(name, function, f"a function {name}{arguments}")
+    python = _python(function)
+    try:
+        parameters = inspect.signature(python).parameters
+    except (TypeError, ValueError):
+        reject(name, function, f"a Python or numba.njit function {name}{arguments}")
+    if len(parameters) != arguments.count(",") + 1:
+        reject(
+            name, function, f"a function {name}{arguments}; it takes {len(parameters)} arguments"
+        )
+    return numba.njit(boundscheck=True)(python)
+
+
+def _call(name: str, function: Any, *arguments: NDArray[np.float64]) -> Any:
+    try:
+        return function(*arguments)
+    except NumbaError as error:
+        reason = " ".join(str(error).split())
+        if len(reason) > _LONGEST_REASON:
+            reason = reason[:_LONGEST_REASON] + " ..."
+        raise FastschedError(f"{name} cannot be compiled by Numba: {reason}") from None
+    except Exception as error:
+        raise FastschedError(
+            f"{name} fails at the start: {type(error).__name__}: {error}"
+        ) from error

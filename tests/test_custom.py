@@ -1,0 +1,175 @@
+"""Custom landscapes: agreement with built-in ones, trials, gradient checks."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from test_kernels import fast_losses
+
+import fastsched as fs
+
+CURVATURE = np.array([1.0, 0.5, 0.2])
+
+
+def gradient(theta, draws, out):
+    for i in range(len(theta)):
+        out[i] = CURVATURE[i] * theta[i]
+
+
+def loss(theta):
+    return 0.5 * np.sum(CURVATURE * theta**2)
+
+
+@numba.njit
+def drawn_gradient(theta, draws, out):
+    for i in range(len(theta)):
+        out[i] = CURVATURE[i] * theta[i] + draws[i]
+
+
+@numba.njit
+def mean_of(theta):
+    return theta.sum()
+
+
+def copies_draws(theta, draws, out):
+    out[:] = draws
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize("minimum", [0.0, [0.3, -0.2, 0.1]])
+def test_a_quadratic_of_your_own(precision, minimum):
+    custom = fs.Custom(gradient, loss, 3, noise=0.4, start=fs.Normal(1.0, 0.5), minimum=minimum)
+    study = fs.Study(
+        custom,
+        fs.SGD(0.1, momentum=0.6, weight_decay=0.01),
+        40,
+        50,
+        batch_size=4,
+        record=np.arange(41),
+        precision=precision,
+    )
+    plain = study.replace(landscape=fs.Quadratic(CURVATURE, 0.4, fs.Normal(1.0, 0.5)))
+    tolerance = 1e-4 if precision == "single" else 1e-11
+    np.testing.assert_allclose(fast_losses(study), fast_losses(plain), rtol=tolerance, atol=1e-6)
+
+
+def test_drawn_normals_are_noise():
+    study = fs.Study(
+        fs.Custom(drawn_gradient, loss, 3, draws=3, start=1.0),
+        fs.SGD(0.1),
+        50,
+        200_000,
+        record=[50],
+    )
+    exact = fs.exact(study.replace(landscape=fs.Quadratic(CURVATURE, start=1.0)))
+    result = fs.run(study, progress=False)
+    error = float(result["loss_se"][0])
+    assert 0.01 * float(exact["loss"][0]) > 4 * error
+    assert abs(float(result["loss"][0] - exact["loss"][0])) <= 4 * error
+    spread = float(result["loss_std"][0] - exact["loss_std"][0])
+    assert abs(spread) <= 4 * float(result["loss_std_se"][0])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "mean", "variance"), [("uniform", 0.5, 1 / 12), ("normal", 0.0, 1.0)]
+)
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_law_of_the_draws(sampler, mean, variance, precision):
+    """At rate 1 the sum of all parameters falls by the sum of the draws."""
+    n, dim = 200_000, 5
+    custom = fs.Custom(copies_draws, mean_of, dim, draws=dim, sampler=sampler)
+    study = fs.Study(custom, fs.SGD(1.0), 3, n, record=[1, 3], precision=precision)
+    losses = -fast_losses(study)
+    for k, steps in enumerate((1, 3)):
+        count = steps * dim
+        assert abs(losses[k].mean() - count * mean) <= 4 * np.sqrt(count * variance / n)
+        assert losses[k].var() == pytest.approx(count * variance, rel=4 * np.sqrt(2 / n))
+        assert len(np.unique(losses[k])) > 0.9 * n
+
+
+def test_uniform_numbers_never_reach_the_ends():
+    from fastsched.landscapes.custom import _uniform
+
+    for real in (np.float32, np.float64):
+        low, high = (_uniform.py_func(np.uint32(word), real) for word in (0, 2**32 - 1))
+        assert 0 < low < high < 1
+
+
+def test_functions_compare_and_measures_work():
+    custom = fs.Custom(gradient, loss, 3, start=1.0)
+    assert custom == fs.Custom(gradient, loss, 3, start=1.0)
+    assert hash(custom) == hash(fs.Custom(gradient, loss, 3, start=1.0))
+    assert custom != fs.Custom(drawn_gradient, loss, 3, draws=3, start=1.0)
+    study = fs.Study(custom, fs.SGD(0.1), 10, 16, measures=(fs.Loss(), fs.Average()))
+    result = fs.run(study, progress=False)
+    assert result["average_loss"][-1] > result["loss"][-1]
+    with pytest.raises(fs.FastschedError, match="cannot be written as data or TOML"):
+        result.save("out.nc")
+
+
+def test_lambdas_compile():
+    custom = fs.Custom(gradient, lambda theta: theta[0] ** 2, 3, start=1.0)
+    assert fs.run(fs.Study(custom, fs.SGD(0.1), 2, 1), progress=False)["loss"][0] == 1
+
+
+def test_check_gradient():
+    fs.Custom(gradient, loss, 3).check_gradient()
+    fs.Custom(gradient, loss, 3).check_gradient(points=np.ones((2, 3)))
+    fs.Custom(drawn_gradient, loss, 3, draws=3).check_gradient(points=2)
+    wrong = fs.Custom(gradient, lambda theta: theta[0] ** 2, 3)
+    with pytest.raises(
+        fs.FastschedError, match=r"gradient disagrees with loss .* coordinate \d is"
+    ):
+        wrong.check_gradient()
+    biased = fs.Custom(drawn_gradient, loss, 3, draws=3, sampler="uniform")
+    with pytest.raises(fs.FastschedError, match="gradient disagrees with loss"):
+        biased.check_gradient()
+    with pytest.raises(fs.FastschedError, match=r"points = .* got"):
+        wrong.check_gradient(points=np.ones((2, 4)))
+
+
+def out_of_range(theta, draws, out):
+    for i in range(len(theta) + 1):
+        out[i] = theta[i]
+
+
+def unfilled(theta, draws, out):
+    out[0] = 1.0
+
+
+def moves_theta(theta, draws, out):
+    theta[0] += 1
+    out[:] = theta
+
+
+def untypeable(theta, draws, out):
+    out[:] = theta.unknown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"gradient": 1.0}, r"gradient = 1.0: .* a function gradient\(theta, draws, out\)"),
+        ({"gradient": np.sin}, r"gradient = .* a function gradient\(theta, draws, out\)"),
+        ({"gradient": loss}, "gradient = .* it takes 1 arguments"),
+        ({"loss": gradient}, "loss = .* it takes 3 arguments"),
+        ({"loss": lambda theta: theta}, "loss = .* a function to a finite number"),
+        ({"loss": lambda theta: theta[0] / 0.0}, "loss fails at the start: ZeroDivisionError"),
+        ({"loss": lambda theta: np.inf}, "loss = .* it gives inf"),
+        ({"gradient": out_of_range}, "gradient fails at the start: IndexError"),
+        ({"gradient": unfilled}, r"fills `out` .* out\[1\] = nan"),
+        ({"gradient": moves_theta}, "leaves theta as it is"),
+        ({"gradient": untypeable}, "gradient cannot be compiled by Numba: .*unknown"),
+        ({"dim": 0}, "dim = 0"),
+        ({"draws": -1}, "draws = -1"),
+        ({"sampler": "cauchy"}, "sampler = 'cauchy'"),
+        ({"noise": -1.0}, "noise = -1.0"),
+        ({"noise": [1.0]}, r"noise .* shape \(3,\)"),
+        ({"start": [1.0]}, r"start .* shape \(3,\)"),
+        ({"minimum": [1.0]}, r"minimum .* shape \(3,\)"),
+    ],
+)
+def test_bad_input(arguments, message):
+    with pytest.raises(fs.FastschedError, match=message):
+        fs.Custom(**{"gradient": gradient, "loss": loss, "dim": 3, **arguments})
