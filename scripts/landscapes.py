@@ -29,7 +29,7 @@ WELLS = fs.Wells(
     [[0.6, 0.6], [6.0, 6.0], [1.5, 3.0]],
     depths=[1.0, 1.2, 0.4],
     softness=0.2,
-    noise=1.0,
+    noise=2.5,
 )
 FIELD = fs.RandomField(2, 100, amplitude=0.6, confinement=0.15, noise=1.0, seed=5)
 
@@ -127,11 +127,11 @@ def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
             ax, fs.Quadratic([1.0, 0.15], noise=0.7), (-2, 2.5, -2, 2.5), (2.0, 2.0), 0.1
         ),
         "LeastSquares, d = 100": lambda ax: curves(
-            ax, fs.LeastSquares(powers, 0.3), (0.4, 0.1, 0.02), n
+            ax, fs.LeastSquares(powers, 0.3), (0.2, 0.07, 0.02), n
         ),
-        "RandomFeatures, linear": lambda ax: curves(ax, features, (0.6, 0.2, 0.05), n),
+        "RandomFeatures, linear": lambda ax: curves(ax, features, (0.3, 0.1, 0.03), n),
         "RandomFeatures, relu": lambda ax: curves(
-            ax, features.replace(activation="relu"), (1.0, 0.3, 0.1), n
+            ax, features.replace(activation="relu"), (0.5, 0.2, 0.1), n
         ),
         "Dataset, logistic": lambda ax: curves(
             ax, fs.Dataset(inputs, targets, "logistic", l2=0.01), (3.0, 1.0, 0.2), n

@@ -127,6 +127,10 @@ class LeastSquares(Summed):
 
     with :math:`Q = \langle u, z \rangle^2 / |u|^2 + \chi^2_{B-1}`, another
     :math:`R \sim \chi^2_{B-1}` and a normal e. For B = 1 this is :math:`\Lambda^{1/2} z r`.
+    The loss has heavy tails: means and standard errors say little once
+    `fastsched.theory.tail_index` is 4 or less, well before the mean-square limit
+    `fastsched.theory.one_pass_limit`; stay below half of that, or look at quantiles.
+
     Source of the model: Bach & Moulines, NeurIPS 2013; of the chi-squares: Marsaglia & Tsang,
     ACM Trans. Math. Softw. 26 (2000) 363.
 

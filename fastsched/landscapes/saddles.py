@@ -14,7 +14,8 @@ from fastsched.landscapes.minima import Matrix, Smooth, Vector
 _IMAGES = 41
 _RELAXATIONS = 4000
 _SETTLED = 1e-6
-_NEWTON_STEPS = 200
+_CLIMBS = 100
+_SEARCHED = 1001
 _CLOSE = 1e-9
 
 
@@ -75,23 +76,39 @@ def find_saddle(landscape: SmoothField, start: Vector, end: Vector, steepest: fl
         path = moved
         if change < _SETTLED * length:
             break
-    theta = path[np.argmax(landscape.reference_loss(path))]
-    longest = length / _IMAGES
-    for _ in range(_NEWTON_STEPS):
+    peak = int(np.clip(np.argmax(landscape.reference_loss(path)), 1, _IMAGES - 2))
+    reach = length / _IMAGES
+    theta = path[peak]
+    along = (path[peak + 1] - path[peak - 1]) / np.linalg.norm(path[peak + 1] - path[peak - 1])
+    for _ in range(_CLIMBS):
+        # A ridge may be much narrower than the distance of images: search it before trusting
+        # the curvature there.
+        offsets = reach * np.linspace(-1, 1, _SEARCHED)
+        theta = theta + offsets[_highest(landscape, theta, offsets, along)] * along
         curvatures, vectors = np.linalg.eigh(landscape.hessian(theta))
+        if curvatures[0] >= 0:
+            break
+        along = vectors[:, 0]
         slopes = vectors.T @ landscape.gradient(theta)
         step = -slopes / np.maximum(np.abs(curvatures), 1e-12 * steepest)
-        step[0] = -step[0]
+        step[0] = -slopes[0] / curvatures[0]
         size = float(np.linalg.norm(step))
-        theta = theta + vectors @ (step * min(1.0, longest / max(size, 1e-300)))
+        theta = theta + vectors @ (step * min(1.0, reach / max(size, 1e-300)))
         if size < _CLOSE * length:
             break
+        reach = max(0.5 * reach, min(reach, 2 * size))
     curvatures = np.linalg.eigvalsh(landscape.hessian(theta)).astype(np.float64)
-    if size > 1e3 * _CLOSE * length or curvatures[0] >= 0 or np.any(curvatures[1:] <= 0):
+    slope = float(np.linalg.norm(landscape.gradient(theta)))
+    if slope > 1e-6 * steepest * length or curvatures[0] >= 0 or np.any(curvatures[1:] <= 0):
         raise FastschedError(
             f"no saddle was found between the minima at {start.tolist()} and {end.tolist()}"
         )
     return Saddle(theta, float(landscape.reference_loss(theta[None])[0]), curvatures)
+
+
+def _highest(landscape: SmoothField, theta: Vector, offsets: Vector, along: Vector) -> int:
+    """Return which of some points on a line is the highest."""
+    return int(np.argmax(landscape.reference_loss(theta + offsets[:, None] * along)))
 
 
 def _interpolated(arcs: Vector, path: Matrix, even: Vector) -> Matrix:
