@@ -22,7 +22,7 @@ from tqdm import tqdm
 import fastsched as fs
 from fastsched.result import format_table
 
-PHASES = ((1.0, 0.3), (1.2, 0.8), (0.8, 1.2))
+PHASES = ((1.0, 0.3), (1.2, 0.8), (0.7, 0.9))
 TRAJECTORIES = 256
 RATE = 0.3  # times the inverse of the largest possible trace
 
@@ -124,7 +124,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     sizes = np.unique(np.geomspace(10, 320 if arguments.quick else 800, 12).astype(int))
-    flops, sampled, draws = (1e7, 3e5, 2) if arguments.quick else (2e8, 3e6, 6)
+    flops, sampled, draws = (1e7, 3e5, 2) if arguments.quick else (1e8, 3e6, 4)
     inputs = 5 * int(sizes[-1])
     rows = [["alpha, beta", "phase", "loss exponent", "theory", "size exponent", "theory "]]
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")

@@ -169,7 +169,7 @@ def test_without_amplitude_it_is_a_quadratic():
 )
 def test_bad_input(arguments, message):
     with pytest.raises(fs.FastschedError, match=message):
-        fs.RandomField(**{"dim": 2, **arguments})
+        fs.RandomField(**{"dim": 2, "waves": 50, **arguments})
 
 
 def test_bad_points():

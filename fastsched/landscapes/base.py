@@ -43,10 +43,7 @@ class Normal(Spec):
 
     def __post_init__(self) -> None:
         mean = scalar_or_vector("mean", self.mean)
-        std = scalar_or_vector("std", self.std)
-        if np.any(np.asarray(std) < 0):
-            reject("std", self.std, "at least 0")
-        self._set(mean=mean, std=std)
+        self._set(mean=mean, std=checked_std("std", self.std))
 
 
 class Landscape(Spec, abc.ABC):
@@ -229,9 +226,14 @@ def checked_noise(noise: Any, dim: int) -> float | NDArray[np.float64] | str:
         if noise != "hessian":
             reject("noise", noise, f'a number, a vector of shape ({dim},) or "hessian"')
         return noise
-    checked = scalar_or_vector("noise", noise, dim)
+    return checked_std("noise", noise, dim)
+
+
+def checked_std(name: str, std: Any, dim: int | None = None) -> float | NDArray[np.float64]:
+    """Return a standard deviation, at least 0, of each coordinate or all."""
+    checked = scalar_or_vector(name, std, dim)
     if np.any(np.asarray(checked) < 0):
-        reject("noise", noise, "at least 0")
+        reject(name, std, "at least 0")
     return checked
 
 

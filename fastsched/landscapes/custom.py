@@ -20,6 +20,7 @@ from fastsched.landscapes.base import (
     Normal,
     Work,
     checked_start,
+    checked_std,
     scalar_or_vector,
     start_of,
 )
@@ -160,11 +161,8 @@ class Custom(Coupled):
             draws=integer("draws", self.draws, minimum=0, maximum=2**31),
             sampler=choice("sampler", self.sampler, ("normal", "uniform")),
         )
-        noise = scalar_or_vector("noise", self.noise, self.dim)
-        if np.any(np.asarray(noise) < 0):
-            reject("noise", self.noise, "at least 0")
         self._set(
-            noise=noise,
+            noise=checked_std("noise", self.noise, self.dim),
             start=checked_start(self.start, self.dim),
             minimum=scalar_or_vector("minimum", self.minimum, self.dim),
         )

@@ -18,7 +18,7 @@ from fastsched.landscapes.base import (
     Normal,
     Work,
     checked_start,
-    scalar_or_vector,
+    checked_std,
     start_of,
 )
 from fastsched.landscapes.minima import Minima, find_minima
@@ -158,10 +158,10 @@ class RandomField(Coupled):
             confinement=real("confinement", self.confinement, above=0),
             seed=integer("seed", self.seed, minimum=0, maximum=2**64 - 1),
         )
-        noise = scalar_or_vector("noise", self.noise, self.dim)
-        if np.any(np.asarray(noise) < 0):
-            reject("noise", self.noise, "at least 0")
-        self._set(noise=noise, start=checked_start(self.start, self.dim))
+        self._set(
+            noise=checked_std("noise", self.noise, self.dim),
+            start=checked_start(self.start, self.dim),
+        )
 
     @functools.cached_property
     def _drawn(self) -> tuple[Matrix, Vector]:
