@@ -79,7 +79,7 @@ def test_mean_gradient_is_that_of_the_risk(activation):
     model, n, lr = landscape.model, 400_000, 1e-3
     theta, std = model.start_moments()
     assert np.all(std == 0)
-    study = fs.Study(landscape, fs.SGD(lr), 1, n, record=[1], precision="double")
+    study = fs.Study(landscape, fs.SGD(lr, momentum=0.5), 1, n, record=[1], precision="double")
     losses = fast_losses(study)[0]
     eps = 1e-6 * np.eye(landscape.dim)
     slope = (model.reference_loss(theta + eps) - model.reference_loss(theta - eps)) / 2e-6

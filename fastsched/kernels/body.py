@@ -33,7 +33,7 @@ HEADER = '''\
 import numba
 import numpy as np
 
-from fastsched.kernels.device import FASTMATH, device
+from fastsched.kernels.device import FASTMATH, device, subroutine
 from fastsched.kernels.philox import STREAM_NOISE, STREAM_START
 {imports}
 

@@ -31,7 +31,7 @@ from fastsched.kernels.body import (
 _TEMPLATE = (
     HEADER
     + '''\
-@device
+@subroutine
 def record(first, last, row, state, totals, data, work, observed, column):
     """Record the losses of lanes first ... last - 1."""
 {record}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastsched.kernels.device import device
+from fastsched.kernels.device import device, subroutine
 from fastsched.kernels.reduce import LANES
 
 _U = np.uint64
@@ -66,7 +66,7 @@ def _multiply(first, last, begin, end, columns, matrix, x, out):
                 y0[_U(lane)] += a0 * x[_U(i), _U(lane)]
 
 
-@device
+@subroutine
 def multiply(first, last, begin, end, columns, matrix, x, out):
     """Write rows begin ... end - 1 of the product of a matrix with each lane's vector.
 

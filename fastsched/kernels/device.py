@@ -29,6 +29,14 @@ def device(function: Callable[..., Any]) -> Any:
     return numba.njit(forceinline=True, fastmath=set(FASTMATH), error_model="numpy")(function)
 
 
+def subroutine(function: Callable[..., Any]) -> Any:
+    """Compile `function` as a device function that is called, not inlined (decorator).
+
+    For those with loops of their own over lanes, which are compiled once wherever they are used.
+    """
+    return numba.njit(fastmath=set(FASTMATH), error_model="numpy")(function)
+
+
 def _bitcast(source: types.Type, target: types.Type) -> Any:
     def bitcast(typing_context: Any, value: Any) -> Any:
         if value != source:

@@ -53,7 +53,7 @@ def random_field_gradient(
     waves, sine_shifts, forces, noise, confinement = data[0], data[2], data[3], data[4], data[5][0]
     sines, block = work
     dim = noise.shape[0]
-    multiply(first, last, 0, waves.shape[0], dim, waves, state[0], sines)
+    multiply(first, last, np.int64(0), waves.shape[0], dim, waves, state[0], sines)
     _cosines(first, last, sine_shifts, sines)
     for begin in range(0, dim, _ROWS):
         end = min(begin + _ROWS, dim)
@@ -70,7 +70,7 @@ def random_field_loss(first, last, slot, state, data, work, totals):
     """Write the loss to `totals`."""
     waves, shifts, confinement, height = data[0], data[1], data[5][0], data[5][1]
     cosines, x = work[0], state[slot]
-    multiply(first, last, 0, waves.shape[0], waves.shape[1], waves, x, cosines)
+    multiply(first, last, np.int64(0), waves.shape[0], waves.shape[1], waves, x, cosines)
     _cosines(first, last, shifts, cosines)
     for lane in range(first, last):
         totals[0, lane - first] = 0
