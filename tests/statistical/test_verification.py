@@ -7,7 +7,8 @@ import pytest
 
 import fastsched as fs
 from fastsched import verification
-from fastsched.kernels import body
+from fastsched.kernels import separable
+from fastsched.landscapes.base import Separable
 
 FAST, COMPLETE, PLANTED = 40, 400, 80
 
@@ -46,7 +47,8 @@ def planted(studies=PLANTED):
 @pytest.mark.slow
 def test_noise_too_strong(monkeypatch):
     """By 1 %."""
-    monkeypatch.setattr(fs.Quadratic, "noise_scale", lambda self, sizes: 1.01 / np.sqrt(sizes))
+    right = Separable.step_table
+    monkeypatch.setattr(Separable, "step_table", lambda self, sizes: 1.01 * right(self, sizes))
     assert planted()
 
 
@@ -76,7 +78,7 @@ def test_velocities_swapped():
 def test_stream_shared_by_two_trajectories(monkeypatch):
     """Right on average: only the spread of the scores tells."""
     right = "np.uint32(trajectory + lane)"
-    assert right in body._TEMPLATE
-    shared = body._TEMPLATE.replace(right, "np.uint32((trajectory + lane) >> 1)")
-    monkeypatch.setattr(body, "_TEMPLATE", shared)
+    assert right in separable._TEMPLATE
+    shared = separable._TEMPLATE.replace(right, "np.uint32((trajectory + lane) >> 1)")
+    monkeypatch.setattr(separable, "_TEMPLATE", shared)
     assert any("variance" in text for text in planted())
