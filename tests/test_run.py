@@ -93,6 +93,14 @@ def slow_study():
     )
 
 
+@pytest.fixture
+def heeds_interrupts():
+    """A shell starts its background jobs with interrupts ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 def interrupt_after(seconds, times=1):
     def send():
         for _ in range(times):
@@ -102,7 +110,7 @@ def interrupt_after(seconds, times=1):
     threading.Thread(target=send).start()
 
 
-def test_ctrl_c_keeps_finished_blocks():
+def test_ctrl_c_keeps_finished_blocks(heeds_interrupts):
     study = slow_study()
     fs.run(study.replace(trajectories=16), progress=False)
     interrupt_after(1.5)
@@ -117,7 +125,7 @@ def test_ctrl_c_keeps_finished_blocks():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_before_anything_is_finished(monkeypatch):
+def test_ctrl_c_before_anything_is_finished(heeds_interrupts, monkeypatch):
     monkeypatch.setattr(plan_module, "_LARGEST_CALL", 2**22)
     study = slow_study().replace(landscape=fs.Quadratic(np.ones(2000)), steps=1_000_000)
     fs.run(study.replace(trajectories=16, steps=4), progress=False)
