@@ -15,7 +15,18 @@ from fastsched.landscapes import (
     RandomField,
     Wells,
 )
-from fastsched.measures import Average, Loss, Measure, TestLoss
+from fastsched.measures import (
+    Alignment,
+    Average,
+    Basins,
+    Escape,
+    HittingTime,
+    Loss,
+    Measure,
+    Overshoot,
+    Sharpness,
+    TestLoss,
+)
 from fastsched.optimizers import SGD, Optimizer
 from fastsched.result import Result, load
 from fastsched.run import RunFailed, run
@@ -46,16 +57,20 @@ from fastsched.version import VERSION as __version__
 __all__ = [
     "SGD",
     "WSD",
+    "Alignment",
     "Average",
+    "Basins",
     "Constant",
     "Cosine",
     "Custom",
     "Dataset",
     "DoubleWell",
+    "Escape",
     "Exponential",
     "FastschedError",
     "FeatureMap",
     "Function",
+    "HittingTime",
     "InverseSqrt",
     "InverseTime",
     "Landscape",
@@ -68,6 +83,7 @@ __all__ = [
     "Normal",
     "OneCycle",
     "Optimizer",
+    "Overshoot",
     "Piecewise",
     "Polynomial",
     "PowerLaw",
@@ -78,6 +94,7 @@ __all__ = [
     "ResultFileError",
     "RunFailed",
     "Schedule",
+    "Sharpness",
     "StepDecay",
     "Study",
     "Table",

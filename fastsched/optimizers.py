@@ -29,6 +29,11 @@ class Optimizer(Spec, abc.ABC):
         """How many numbers of state each coordinate has besides theta."""
 
     @property
+    def velocity_sign(self) -> float:
+        """1 where the first number of state is a sum of gradients, -1 where it is of steps."""
+        return 1.0
+
+    @property
     @abc.abstractmethod
     def update_function(self) -> Any:
         """The device function `(x, *state, origin, gradient, *coefficients) -> (x, *state)`.
@@ -187,6 +192,10 @@ class SGD(Optimizer):
     @property
     def slots(self) -> int:
         return 0 if self.momentum == 0.0 else 1
+
+    @property
+    def velocity_sign(self) -> float:
+        return 1.0 if self.velocity == "pytorch" else -1.0
 
     @property
     def update_function(self) -> Any:

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import reject
-from fastsched.kernels.body import GROUP, PRECISIONS, Arguments, Measured
+from fastsched.kernels.body import GROUP, PRECISIONS, Arguments
 from fastsched.kernels.cache import load_kernel
-from fastsched.kernels.coupled import coupled_source
+from fastsched.kernels.coupled import coupled_source, joined_source
 from fastsched.kernels.cpu import TileRunner
+from fastsched.kernels.ledger import Ledger
+from fastsched.kernels.parts import Numbers
 from fastsched.kernels.philox import round_keys
+from fastsched.kernels.probe import Work
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.separable import separable_source
 from fastsched.kernels.summed import summed_source
@@ -96,14 +99,7 @@ def _source(study: Study) -> str:
         "update": study.optimizer.update_function,
         "slots": study.optimizer.slots,
         "coefficients": study.optimizer.coefficients(1).shape[1],
-        "measured": [
-            Measured(
-                m.memory_function,
-                m.memory_coefficients(study.steps).shape[1],
-                m.readout(study.landscape),
-            )
-            for m in study.measures
-        ],
+        "probes": study.probes,
         "precision": study.precision,
     }
     if isinstance(landscape, Coupled):
@@ -129,7 +125,8 @@ def _source(study: Study) -> str:
             **parts,
         )
     assert isinstance(landscape, Separable)
-    return separable_source(
+    source = joined_source if Numbers(study.probes).views else separable_source
+    return source(
         landscape.gradient_function,
         landscape.loss_function,
         len(landscape.coordinates()),
@@ -153,7 +150,7 @@ def make_plan(study: Study, threads: int) -> Plan:
     tiles = -(-study.trajectories // LANES)
     group_work = int(GROUP * LANES * step_cost)
     tile_work = arguments.groups * group_work
-    tile_bytes = arguments.measures * arguments.records * LANES * 8
+    tile_bytes = max(1, arguments.trajectory_numbers) * LANES * 8
     share = max(_SMALLEST_BLOCK, tiles * tile_work // (threads * _BLOCKS_PER_THREAD))
     most = max(1, min(min(share, _LARGEST_CALL) // tile_work, _OBSERVED_BYTES // tile_bytes))
     tiles_per_block = 1 << (min(most, tiles).bit_length() - 1)
@@ -177,52 +174,83 @@ def make_arguments(study: Study) -> Arguments:
     FastschedError
         A number is too large or too small for the study's precision.
     """
-    landscape, steps = study.landscape.model, study.steps
+    landscape, steps, probes = study.landscape.model, study.steps, study.probes
     dtype = np.dtype(PRECISIONS[study.precision])
-    groups, measures = -(-steps // GROUP), len(study.measures)
     table = np.column_stack(
         [
             landscape.step_table(study.batch_sizes()),
             study.optimizer.coefficients(steps),
-            *(m.memory_coefficients(steps) for m in study.measures),
+            *(p.coefficients for p in probes if p.coefficients is not None),
         ]
     )
-    record = study.record_steps
-    record_at = np.full(groups * GROUP + 1, -1, np.int32)
-    record_at[record] = np.arange(len(record))
     origin = landscape.origin()
     mean, std = landscape.start_moments()
-    constants, data = origin[None], ()
-    if isinstance(landscape, (Separable, Summed)):
-        constants = np.vstack([origin, landscape.coordinates()])
-    if isinstance(landscape, (Summed, Coupled)):
-        data = tuple(_rounded_data(part, study.precision) for part in landscape.data())
-    scratch: list[tuple[tuple[int, ...], Any]]
+    constants = [origin[None], *(p.constants for p in probes if p.constants is not None)]
+    numbers = Numbers(probes)
+    terms = sum(p.terms for p in probes)
+    data: tuple[Any, ...] = ()
+    work: tuple[Any, ...] = ()
+    field = (GROUP, landscape.dim, LANES), dtype
     if isinstance(landscape, Coupled):
-        scratch = [((GROUP, landscape.dim, LANES), dtype), ((1, LANES), np.float64)]
-        for part in landscape.work():
-            shape = (LANES, part.rows) if part.by_lane else (part.rows, LANES)
-            scratch.append((shape, part.kind or dtype))
+        data = landscape.data()
+        work = field, tuple(_space(part, dtype) for part in landscape.work())
     elif isinstance(landscape, Summed):
+        data = landscape.data()
+        constants.insert(1, landscape.coordinates())
         counts = (landscape.sums, landscape.weights, GROUP * landscape.extras)
-        scratch = [((GROUP, landscape.dim, LANES), dtype), *(((n, LANES), dtype) for n in counts)]
-        scratch += [((2 * landscape.sums, LANES), np.float64)]
+        work = (
+            field,
+            *(((n, LANES), dtype) for n in counts),
+            ((2 * landscape.sums, LANES), np.dtype(np.float64)),
+        )
+    elif numbers.views:
+        data = (landscape.coordinates(),)
+        work = field, ()
     else:
-        table = np.pad(table, ((0, groups * GROUP - steps), (0, 0)))
-        shape = (GROUP * measures, LANES)
-        scratch = [(shape, dtype), (shape, np.float64)]
+        constants.insert(1, landscape.coordinates())
+        table = np.pad(table, ((0, -steps % GROUP), (0, 0)))
+        terms = GROUP * (terms + numbers.losses)
     return Arguments(
-        constants=_rounded("landscape", constants, study.precision),
+        constants=_rounded("landscape", np.vstack(constants), study.precision),
         start_moments=_rounded("start", np.stack([mean - origin, std]), study.precision),
         table=_rounded("optimizer", table, study.precision),
         keys=round_keys(study.seed),
-        record_at=record_at,
-        data=data,
-        scratch=tuple((shape, np.dtype(kind)) for shape, kind in scratch),
-        coupled=isinstance(landscape, Coupled),
-        slots=study.optimizer.slots + sum(m.memory_function is not None for m in study.measures),
-        measures=measures,
-        records=len(record),
+        data=tuple(_rounded_data(part, study.precision) for part in data),
+        own=tuple(
+            tuple(_rounded_data(part, study.precision) for part in view.data)
+            for view in numbers.views
+        ),
+        ledger=_ledger(study, numbers),
+        scratch=(
+            ((terms * LANES,), dtype),
+            ((terms, LANES), np.dtype(np.float64)),
+            ((numbers.rows, LANES), np.dtype(np.float64)),
+            tuple(tuple(_space(part, dtype) for part in view.work) for view in numbers.views),
+            work,
+        ),
+        slots=study.optimizer.slots + sum(len(p.memories) for p in probes),
+        records=len(study.record_steps),
+    )
+
+
+def _space(work: Work, dtype: np.dtype[Any]) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Return shape and dtype of an array of work space."""
+    shape = (LANES, work.rows) if work.by_lane else (work.rows, LANES)
+    return shape, np.dtype(work.kind or dtype)
+
+
+def _ledger(study: Study, numbers: Numbers) -> Ledger:
+    record, steps = study.record_steps, study.steps
+    lags = max((lag for _, lag in numbers.readings), default=0)
+    record_at = np.full((1 + lags, steps + 1), -1, np.int32)
+    for lag in range(1 + lags):
+        known = record[record <= steps - lag]
+        record_at[lag, known + lag] = np.arange(len(known))
+    return Ledger(
+        record_at,
+        numbers.initial(study.probes),
+        np.array(numbers.readings, dtype=np.int32).reshape(-1, 2),
+        numbers.kept(study.probes, 1 + study.optimizer.slots),
     )
 
 

@@ -57,17 +57,21 @@ class Result:
         """Return the result of merged statistics, one for each measure."""
         import xarray
 
-        variables: Variables = {}
-        coordinates: dict[str, Any] = {"step": study.record_steps}
-        for measure, partial in zip(study.measures, partials, strict=True):
-            variables |= measure.variables(partial, trajectories)
-            coordinates |= measure.coordinates()
-        attributes = {
+        parts = [
+            xarray.Dataset(
+                measure.variables(partial, study, trajectories),
+                {"step": study.record_steps, **measure.coordinates(study)},
+            )
+            for measure, partial in zip(study.measures, partials, strict=True)
+        ]
+        # Where measures have different quantiles, those that one lacks become NaN.
+        data = xarray.merge(parts, join="outer", compat="no_conflicts")
+        data.attrs = {
             "trajectories": trajectories,
             "complete": int(trajectories == study.trajectories),
             **_provenance(study, seconds),
         }
-        return cls(study, xarray.Dataset(variables, coordinates, attributes))
+        return cls(study, data)
 
     @classmethod
     def from_exact(

@@ -153,13 +153,22 @@ def _run_block(
     stop: threading.Event,
     advance: Callable[[int], None],
 ) -> list[Partial] | None:
-    observed = runner.run(block.first_tile, block.tiles, lambda: not stop.is_set(), advance)
-    if observed is None:
+    numbers = runner.run(block.first_tile, block.tiles, lambda: not stop.is_set(), advance)
+    if numbers is None:
         return None
-    return [
-        measure.reduce(losses, block.count)
-        for measure, losses in zip(plan.study.measures, observed, strict=True)
-    ]
+    observed, kept = numbers
+    partials, reading, row = [], 0, 0
+    for measure, probe in zip(plan.study.measures, plan.study.probes, strict=True):
+        partials.append(
+            measure.reduce(
+                observed[reading : reading + len(probe.readings)],
+                kept[row : row + probe.kept],
+                block.count,
+            )
+        )
+        reading += len(probe.readings)
+        row += probe.kept
+    return partials
 
 
 @contextlib.contextmanager

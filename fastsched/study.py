@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, choice, integer, numeric, reject
 from fastsched.kernels.body import PRECISIONS
+from fastsched.kernels.probe import Probe
 from fastsched.landscapes import Landscape
 from fastsched.measures import Loss, Measure
 from fastsched.memory import require_memory
@@ -115,9 +117,12 @@ class Study(Spec):
         require_memory(_BYTES_PER_STEP * self.steps, "steps")
         self.batch_sizes()
         self.optimizer.hyperparameters(self.steps)
-        for measure in self.measures:
-            measure.memory_coefficients(self.steps)
-            measure.readout(self.landscape)
+        _ = self.probes
+
+    @functools.cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """What each measure asks of the kernels."""
+        return tuple(m.probe(self.landscape, self.optimizer, self.steps) for m in self.measures)
 
     @property
     def record_steps(self) -> NDArray[np.int64]:

@@ -34,38 +34,41 @@ def compare(study: fs.Study) -> None:
     plan = make_plan(study, threads=1)
     a = plan.arguments
     runner = plan.runner()
+    tiles = runner.run(0, plan.tiles, lambda: True, lambda updates: None)
+    assert tiles is not None
     # A GPU compiles `advance` as it is; the simulator runs kernels, hence their loops, in Python,
     # which calls the same compiled device functions.
-    start, advance = runner._kernel.start.py_func, runner._kernel.advance.py_func
+    module = runner._kernel
+    for name in ("notice", "begin_numbers", "record"):
+        setattr(module, name, getattr(module, name).py_func)
+    start, advance = module.start.py_func, module.advance.py_func
 
     @cuda.jit
-    def kernel(state, constants, start_moments, table, keys, record_at, sums, totals, observed):
+    def kernel(state, constants, start_moments, table, keys, terms, sums, numbers, observed):
         lane = cuda.grid(1)
         if lane < observed.shape[2]:
-            scratch = sums[:, lane : lane + 1], totals[:, lane : lane + 1]
-            start(lane, lane + 1, 0, state, scratch, constants, start_moments, keys, record_at,
-                  (), observed, 0)  # fmt: skip
+            spaces = [array[:, lane : lane + 1] for array in (terms, sums, numbers)]
+            scratch = (*spaces, (), ())
+            start(lane, lane + 1, 0, state, scratch, constants, start_moments, table, keys, (),
+                  (), a.ledger, observed, 0)  # fmt: skip
             advance(lane, lane + 1, 0, 0, table.shape[0] // GROUP, state, scratch, constants,
-                    table, keys, record_at, (), observed, 0)  # fmt: skip
+                    table, keys, (), (), a.ledger, observed, 0)  # fmt: skip
 
     n = study.trajectories
     blocks = -(-n // THREADS)
-    observed = np.zeros((a.measures, a.records, n))
+    observed = np.full((len(a.ledger.readings), a.records, n), np.nan)
     kernel[blocks, THREADS](
         np.zeros((*a.state_shape[:2], n), a.table.dtype),
         a.constants,
         a.start_moments,
         a.table,
         a.keys,
-        a.record_at,
-        *(np.zeros((*shape[:-1], n), dtype) for shape, dtype in a.scratch),
+        *(np.zeros((*shape[:-1], n), dtype) for shape, dtype in a.scratch[:3]),
         observed,
     )
-    tiles = runner.run(0, plan.tiles, lambda: True, lambda updates: None)
-    assert tiles is not None
     # The compiled loop contracts multiplications and additions, the simulator does not.
     tolerance = 1e-5 if study.precision == "single" else 1e-13
-    np.testing.assert_allclose(observed, tiles[:, :, :n], rtol=tolerance, atol=tolerance / 100)
+    np.testing.assert_allclose(observed, tiles[0][:, :, :n], rtol=tolerance, atol=tolerance / 100)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fastsched as fs
 from fastsched.kernels import cache, reference
-from fastsched.kernels.body import Measured
+from fastsched.kernels.probe import LOSS, Probe, Reading
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.separable import separable_source
 from fastsched.plan import make_plan
@@ -28,7 +28,7 @@ def fast_losses(study):
     runner = plan.runner()
     parts = []
     for block in plan.blocks():
-        observed = runner.run(block.first_tile, block.tiles, lambda: True, lambda updates: None)
+        observed, _ = runner.run(block.first_tile, block.tiles, lambda: True, lambda updates: None)
         parts.append(observed[0, :, : block.count].copy())
     return np.concatenate(parts, axis=1)
 
@@ -224,7 +224,7 @@ def test_kernel_name_depends_on_the_functions_it_inlines(monkeypatch):
         update=fs.SGD(0.1).update_function,
         slots=0,
         coefficients=2,
-        measured=[Measured()],
+        probes=[Probe(readings=(Reading(LOSS),))],
         precision="single",
     )
     before = cache._fingerprint(source)

@@ -3,20 +3,21 @@
 The work of a trajectory is written once, in `advance`, out of the device functions of a
 landscape, an optimizer and the measures. The CPU kernel calls it with the lanes of a tile,
 which LLVM turns into vector code; a CUDA kernel calls it with one lane per thread. There are
-two loops: `separable` for landscapes whose gradient of a coordinate needs that coordinate
-only, and `coupled` for all others. Both are generated as text; `cache` says why.
+three loops, for the three kinds of landscapes: `separable`, `summed` and `coupled`. They are
+generated as text; `cache` says why. Whatever a loop does, after a step it calls `notice`, which
+shows the measures what came of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.kernels.ledger import Ledger
 from fastsched.kernels.reduce import LANES
 
 PRECISIONS: dict[str, Any] = {"single": np.float32, "double": np.float64}
@@ -34,30 +35,107 @@ import numba
 import numpy as np
 
 from fastsched.kernels.device import FASTMATH, device, subroutine
+from fastsched.kernels.ledger import begin as begin_numbers, keep, record
 from fastsched.kernels.philox import STREAM_NOISE, STREAM_START
+from fastsched.kernels.philox import normals_{precision} as normals
 {imports}
 
 _NOISE = np.uint32(STREAM_NOISE)
 _START = np.uint32(STREAM_START)
+'''
+
+NOTICE_AND_START = '''
+
+@subroutine
+def notice(first, last, time, state, sums, numbers, constants, table, data, work, own, spaces,
+           ledger, observed, column):
+    """Show the measures lanes first ... last - 1 after `time` updates."""
+    row = ledger.record_at[0, time]
+    now = np.float64(time)
+    origin = constants[0]
+{load_coefficients}
+{watch}
+    if row >= 0:
+{look}
+    for lane in range(first, last):
+{events}
+    if row >= 0:
+        for lane in range(first, last):
+{record_events}
+    record(first, last, time, ledger, numbers, observed, column)
 
 
+@device
+def start(first, last, trajectory, state, scratch, constants, start_moments, table, keys, data,
+          own, ledger, observed, column):
+    """Draw the start of lanes first ... last - 1 and show it to the measures."""
+    terms, sums, numbers, spaces, work = scratch
+    width = last - first
+    dim = constants.shape[1]
+{load_start_coefficients}
+    begin_numbers(first, last, ledger, numbers)
+    for k in range({rows}):
+        for lane in range(first, last):
+            sums[k, lane - first] = 0
+    for chunk in range(0, dim, {chunk}):
+        for k in range({rows}):
+            for lane in range(first, last):
+                terms[k * width + lane - first] = 0
+        for i in range(chunk, min(chunk + {chunk}, dim)):
+{load_start_constants}
+            mean = start_moments[0, i]
+            std = start_moments[1, i]
+            zero = mean - mean
+            for lane in range(first, last):
+                z, _, _, _ = normals(
+                    np.uint32(i), np.uint32(0), np.uint32(trajectory + lane), _START, keys
+                )
+                x = mean + std * z
+{start}
+        for k in range({rows}):
+            for lane in range(first, last):
+                sums[k, lane - first] += terms[k * width + lane - first]
+{finish_start}
+    notice(first, last, 0, state, sums, numbers, constants, table, data, work, own, spaces,
+           ledger, observed, column)
+
+
+@device
+def advance(first, last, trajectory, begin, end, state, scratch, constants, table, keys, data,
+            own, ledger, observed, column):
+    """Take the steps of groups begin ... end - 1 in lanes first ... last - 1.
+
+    Lane `lane` is trajectory `trajectory + lane`; its state is `state[:, :, lane]` and what it
+    records goes to `observed[:, :, column + lane]`.
+    """
+    terms, sums, numbers, spaces, work = scratch
+    width = last - first
+    dim = constants.shape[1]
+    steps = ledger.record_at.shape[1] - 1
+    for group in range(begin, end):
 '''
 
 RUN_TILES = '''
 
 @numba.njit(nogil=True, cache={cache}, fastmath=set(FASTMATH), error_model="numpy")
 def run_tiles(first_tile, tiles, begin, end, state, scratch, constants, start_moments, table,
-              keys, record_at, data, observed):
+              keys, data, own, ledger, observed, kept):
     """Take groups begin ... end - 1 of the tiles, one after the other in the same state."""
     lanes = {lanes}
     for tile in range(tiles):
         trajectory = (first_tile + tile) * lanes
         if begin == 0:
-            start(0, lanes, trajectory, state, scratch, constants, start_moments, keys,
-                  record_at, data, observed, tile * lanes)
-        advance(0, lanes, trajectory, begin, end, state, scratch, constants, table, keys,
-                record_at, data, observed, tile * lanes)
+            start(0, lanes, trajectory, state, scratch, constants, start_moments, table, keys,
+                  data, own, ledger, observed, tile * lanes)
+        advance(0, lanes, trajectory, begin, end, state, scratch, constants, table, keys, data,
+                own, ledger, observed, tile * lanes)
+        keep(0, lanes, ledger, state, scratch[2], kept, tile * lanes)
 '''
+
+NOTICE = (
+    "notice(first, last, {time}, state, {sums}, numbers, constants, table, data, work, own, "
+    "spaces, ledger, observed, column)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,37 +145,36 @@ class Arguments:
     Attributes
     ----------
     constants : array of shape (1 + constants, d)
-        The landscape's origin, and the constants of a separable landscape.
+        The landscape's origin, the constants of a separable or summed landscape, and those of
+        the probes.
     start_moments : array of shape (2, d)
         Mean displacement from the origin, and standard deviation, of the start.
     table : array of shape (steps, columns)
         Per step what the landscape needs to know of it, the optimizer's coefficients and those
-        of the measures' memories. Separable landscapes have it filled up to whole groups.
+        of the probes. Separable landscapes have it filled up to whole groups.
     keys : tuple of 20 uint32
         Philox round keys.
-    record_at : int32 array of shape (groups * GROUP + 1,)
-        The row of each step in the record, or -1.
     data : tuple
-        The arrays of a coupled landscape.
-    scratch : tuple of (shape, dtype)
-        Work space of the kernel, in the order it takes them.
-    coupled : bool
-        Which of the two loops it is.
-    slots, measures, records : int
+        The landscape's arrays.
+    own : tuple of tuples
+        The arrays of each view.
+    ledger : Ledger
+    scratch : nested tuples of (shape, dtype)
+        Work space: terms, sums, numbers, that of each view, and that of the kernel.
+    slots, records : int
         Numbers of state of a coordinate besides its displacement (the optimizer's and the
-        measures'), recorded numbers, and recorded steps.
+        probes' memories), and recorded steps.
     """
 
     constants: NDArray[np.floating]
     start_moments: NDArray[np.floating]
     table: NDArray[np.floating]
     keys: tuple[np.uint32, ...]
-    record_at: NDArray[np.int32]
     data: tuple[Any, ...]
-    scratch: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
-    coupled: bool
+    own: tuple[tuple[Any, ...], ...]
+    ledger: Ledger
+    scratch: tuple[Any, ...]
     slots: int
-    measures: int
     records: int
 
     @property
@@ -113,82 +190,15 @@ class Arguments:
     @property
     def tile_bytes(self) -> int:
         """Bytes of a tile's state and work space."""
-        scratch = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.scratch)
-        return int(np.prod(self.state_shape)) * self.table.itemsize + scratch
+        return math.prod(self.state_shape) * self.table.itemsize + _bytes(self.scratch)
+
+    @property
+    def trajectory_numbers(self) -> int:
+        """How many numbers are written down of a trajectory."""
+        return len(self.ledger.readings) * self.records + len(self.ledger.kept)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a measure asks of the kernel: a loss of the iterate, or of what it remembers.
-
-    Attributes
-    ----------
-    memory : device function or None
-        `(before, after, memory, *coefficients) -> memory`, whose loss is then recorded.
-    coefficients : int
-        Number of the memory's coefficients.
-    readout : device function or None
-        What a coupled landscape records instead of its loss.
-    """
-
-    memory: Any = None
-    coefficients: int = 0
-    readout: Any = None
-
-
-@dataclass(frozen=True)
-class Names:
-    """The names of a generated loop's variables, and the update of a coordinate by them.
-
-    Attributes
-    ----------
-    imports : list of str
-        Statements that import the device functions.
-    state : list of str
-        Displacement, optimizer's state, memories.
-    memories : list of str or None
-        For each measure its memory's name, or None.
-    """
-
-    imports: list[str]
-    state: list[str]
-    memories: list[str | None]
-
-    def update(self, coefficients: Sequence[str], measured: Sequence[Measured]) -> list[str]:
-        """Return statements that take a step: `g` is the gradient, `origin` the origin."""
-        own = [name for name in self.state if name not in self.memories]
-        count = len(coefficients) - sum(m.coefficients for m in measured)
-        rest = list(coefficients[count:])
-        call = f"update({', '.join([*own, 'origin', 'g', *coefficients[:count]])})"
-        lines = [f"{', '.join(own)}{',' if len(own) == 1 else ''} = {call}"]
-        if any(self.memories):
-            lines.insert(0, "before = x")
-        for name, m in zip(self.memories, measured, strict=True):
-            if name is not None:
-                arguments = ["before", "x", name, *rest[: m.coefficients]]
-                lines.append(f"{name} = memory_{name}({', '.join(arguments)})")
-            del rest[: m.coefficients]
-        return lines
-
-
-def name_parts(update: Any, slots: int, measured: Sequence[Measured]) -> Names:
-    """Return the names of what the optimizer and the measures bring into a loop."""
-    memories = [f"w{j}" if m.memory is not None else None for j, m in enumerate(measured)]
-    imports = [import_function(update, "update")]
-    imports += [
-        import_function(m.memory, f"memory_{name}")
-        for name, m in zip(memories, measured, strict=True)
-        if name is not None
-    ]
-    state = ["x", *(f"v{j}" for j in range(slots)), *filter(None, memories)]
-    return Names(imports, state, memories)
-
-
-def import_function(function: Any, name: str) -> str:
-    """Return the statement that imports a device function, a global of its module."""
-    return f"from {function.py_func.__module__} import {function.py_func.__name__} as {name}"
-
-
-def indent(lines: Sequence[str], depth: int) -> str:
-    """Return the lines as text, each after `depth` blanks."""
-    return "\n".join(" " * depth + line for line in lines)
+def _bytes(space: Any) -> int:
+    if len(space) == 2 and isinstance(space[1], np.dtype):
+        return math.prod(space[0]) * space[1].itemsize
+    return sum(_bytes(part) for part in space)

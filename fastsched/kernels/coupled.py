@@ -10,7 +10,8 @@ A landscape of this kind is two device functions that work on whole tiles:
 
 `state` and `field` have shape (numbers, d, lanes), `work` is a tuple of arrays (rows, lanes),
 and `data` the landscape's arrays. Lanes are first ... last - 1, those of `work` and `totals`
-counted from first.
+counted from first. A separable landscape becomes one of this kind where a measure needs to see
+the whole iterate after each step.
 """
 
 from __future__ import annotations
@@ -18,78 +19,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastsched.kernels.body import (
-    GROUP,
-    HEADER,
-    RUN_TILES,
-    Measured,
-    import_function,
-    indent,
-    name_parts,
-)
+from fastsched.kernels.body import CHUNK, GROUP, HEADER, NOTICE, NOTICE_AND_START, RUN_TILES
+from fastsched.kernels.parts import Parts, import_function, indent
+from fastsched.kernels.probe import Probe
 
-_TEMPLATE = (
-    HEADER
-    + '''\
-@subroutine
-def record(first, last, row, state, totals, data, work, observed, column):
-    """Record the losses of lanes first ... last - 1."""
-{record}
-
-
-@device
-def start(first, last, trajectory, state, scratch, constants, start_moments, keys, record_at,
-          data, observed, column):
-    """Draw the start of lanes first ... last - 1 and record it where asked."""
-    totals = scratch[1]
-    work = scratch[2]
-    for i in range(constants.shape[1]):
-        mean = start_moments[0, i]
-        std = start_moments[1, i]
-        for lane in range(first, last):
-            z, _, _, _ = normals(
-                np.uint32(i), np.uint32(0), np.uint32(trajectory + lane), _START, keys
-            )
-            x = mean + std * z
-{start_state}
-    row = record_at[0]
-    if row >= 0:
-        record(first, last, row, state, totals, data, work, observed, column)
-
-
-@device
-def advance(first, last, trajectory, begin, end, state, scratch, constants, table, keys,
-            record_at, data, observed, column):
-    """Take the steps of groups begin ... end - 1 in lanes first ... last - 1.
-
-    Lane `lane` is trajectory `trajectory + lane`; its state is `state[:, :, lane]` and what it
-    records goes to `observed[:, :, column + lane]`.
-    """
-    field = scratch[0]
-    totals = scratch[1]
-    work = scratch[2]
-    dim = constants.shape[1]
-    for group in range(begin, end):
+_ADVANCE = """\
+        field = work[0]
 {draw}
-        for k in range(min({group}, table.shape[0] - {group} * group)):
+        for k in range(min({group}, steps - {group} * group)):
             t = {group} * group + k
             gradient(
-                normals, first, last, trajectory, t, k, state, field, table, data, work, keys
+                normals, first, last, trajectory, t, k, state, field, table, data, work[1], keys
             )
 {load_table}
-            for i in range(dim):
-                origin = constants[0, i]
+            for j in range({rows}):
                 for lane in range(first, last):
+                    sums[j, lane - first] = 0
+            for chunk in range(0, dim, {chunk}):
+                for j in range({rows}):
+                    for lane in range(first, last):
+                        terms[j * width + lane - first] = 0
+                for i in range(chunk, min(chunk + {chunk}, dim)):
+                    origin = constants[0, i]
+{load_constants}
+                    for lane in range(first, last):
 {load_state}
-                    g = field[k, i, lane]
+                        g = field[k, i, lane]
 {step}
 {store_state}
-            row = record_at[t + 1]
-            if row >= 0:
-                record(first, last, row, state, totals, data, work, observed, column)
-'''
-    + RUN_TILES
-)
+                for j in range({rows}):
+                    for lane in range(first, last):
+                        sums[j, lane - first] += terms[j * width + lane - first]
+            if {wanted}:
+                {notice}
+"""
 
 _DRAW = """\
 for i in range(dim):
@@ -113,7 +76,7 @@ def coupled_source(
     update: Any,
     slots: int,
     coefficients: int,
-    measured: Sequence[Measured],
+    probes: Sequence[Probe],
     precision: str,
 ) -> str:
     """Return the source of the kernel module.
@@ -128,47 +91,96 @@ def coupled_source(
         The landscape's columns of the table, which come before the optimizer's.
     cache : bool
         Whether the kernel can be kept on disk.
-    update, slots, coefficients, measured, precision
+    update, slots, coefficients, probes, precision
         As for `separable_source`.
     """
-    names = name_parts(update, slots, measured)
-    columns = coefficients + sum(m.coefficients for m in measured)
-    table = [(table_columns + j, f"h{j}") for j in range(columns)]
-    slot = {name: j for j, name in enumerate(names.state)}
-    record, readouts = [], []
-    for m, memory in enumerate(names.memories):
-        readout = measured[m].readout
-        function = "loss" if readout is None else f"readout{m}"
-        if readout is not None:
-            readouts.append(import_function(readout, function))
-        record += [
-            f"{function}(first, last, {slot[memory or 'x']}, state, data, work, totals)",
-            "for lane in range(first, last):",
-            f"    observed[{m}, row, column + lane] = totals[0, lane - first]",
-        ]
-    starts = ["x" if name in ("x", *names.memories) else "0" for name in names.state]
-    starts = [f"state[{j}, i, lane] = {value}" for j, value in enumerate(starts)]
-    return _TEMPLATE.format(
-        imports="\n".join(
-            [
-                f"from fastsched.kernels.philox import normals_{precision} as normals",
-                import_function(gradient, "gradient"),
-                import_function(loss, "loss"),
-                *names.imports,
-                *readouts,
-            ]
-        ),
+    imports = [import_function(gradient, "gradient"), import_function(loss, "loss")]
+    return _source(
+        "\n".join(imports),
+        draws,
+        cache,
+        Parts(update, slots, coefficients, table_columns, 0, probes),
+        precision,
+    )
+
+
+_SPLIT = """\
+from {gradient_module} import {gradient} as coordinate_gradient
+from {loss_module} import {loss} as coordinate_loss
+
+
+@device
+def gradient(normals, first, last, trajectory, t, k, state, field, table, data, work, keys):
+    for i in range(state.shape[1]):
+{load}
+        for lane in range(first, last):
+            field[k, i, lane] = coordinate_gradient(
+                state[0, i, lane], field[k, i, lane], table[t, 0], {constants}
+            )
+
+
+@device
+def loss(first, last, slot, state, data, work, totals):
+    for lane in range(first, last):
+        totals[0, lane - first] = 0
+    for i in range(state.shape[1]):
+{load}
+        for lane in range(first, last):
+            totals[0, lane - first] += coordinate_loss(state[slot, i, lane], {constants})
+"""
+
+
+def joined_source(
+    gradient: Any,
+    loss: Any,
+    constants: int,
+    update: Any,
+    slots: int,
+    coefficients: int,
+    probes: Sequence[Probe],
+    precision: str,
+) -> str:
+    """As `separable_source`, for probes with views, which want the iterate after each step."""
+    c = [f"c{j}" for j in range(constants)]
+    prelude = _SPLIT.format(
+        gradient_module=gradient.py_func.__module__,
+        gradient=gradient.py_func.__name__,
+        loss_module=loss.py_func.__module__,
+        loss=loss.py_func.__name__,
+        load=indent([f"{name} = data[0][{j}, i]" for j, name in enumerate(c)], 8),
+        constants=", ".join(c),
+    )
+    parts = Parts(update, slots, coefficients, 1, 0, probes)
+    return _source(prelude, True, True, parts, precision)
+
+
+def _source(prelude: str, draws: bool, cache: bool, parts: Parts, precision: str) -> str:
+    def see_loss(slot: int, row: int) -> list[str]:
+        return [f"loss(first, last, {slot}, state, data, work[1], numbers[{row}:{row + 1}])"]
+
+    column = "h{}".format
+    return (HEADER + NOTICE_AND_START + _ADVANCE + RUN_TILES).format(
+        imports="\n".join([prelude, *parts.imports]),
+        precision=precision,
         # A constant would make LLVM unroll short loops before it looks for vectors.
         lanes="state.shape[2]",
-        cache=cache,
+        cache=cache and parts.cacheable,
         group=GROUP,
-        record=indent(record, 4),
+        chunk=CHUNK,
+        rows=len(parts.terms),
         draw=indent(_DRAW.splitlines() if draws else [], 8),
-        start_state=indent(
-            [f"state[{j}, i, lane] = {value}" for j, value in enumerate(starts)], 12
+        load_start_coefficients=indent(
+            [f"{column(k)} = table[0, {k}]" for k in parts.own_columns], 4
         ),
-        load_table=indent([f"{name} = table[t, {column}]" for column, name in table], 12),
-        load_state=indent([f"{name} = state[{j}, i, lane]" for name, j in slot.items()], 20),
-        step=indent(names.update([name for _, name in table], measured), 20),
-        store_state=indent([f"state[{j}, i, lane] = {name}" for name, j in slot.items()], 20),
+        load_start_constants=indent(parts.load_constants(), 12),
+        start=indent([*parts.start(column), *parts.add_terms()], 16),
+        finish_start="",
+        load_table=indent([f"{column(k)} = table[t, {k}]" for k in parts.own_columns], 12),
+        load_constants=indent(parts.load_constants(), 20),
+        load_state=indent(parts.load_state(), 24),
+        step=indent([*parts.step(column), *parts.add_terms()], 24),
+        store_state=indent(parts.store_state(), 24),
+        wanted=parts.wanted("t + 1"),
+        notice=NOTICE.format(time="t + 1", sums="sums"),
+        **parts.notice(0, see_loss, "work[1]"),
     )

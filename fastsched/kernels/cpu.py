@@ -51,15 +51,16 @@ class TileRunner:
         tiles: int,
         proceed: Callable[[], bool],
         progress: Callable[[int], None],
-    ) -> NDArray[np.float64] | None:
-        """Return the recorded losses of some tiles, shape (measures, records, columns).
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return what is recorded of some tiles, and what is kept after their last step.
 
-        The array is this thread's work space, valid until the next call. Before each kernel
-        call `proceed` is asked, and where it says no the result is None; after each, `progress`
-        is told the number of coordinate updates done.
+        The arrays, of shapes (readings, records, columns) and (kept, columns), are this thread's
+        work space, valid until the next call. What is not known (yet) at a recorded step is NaN.
+        Before each kernel call `proceed` is asked, and where it says no the result is None; after
+        each, `progress` is told the number of coordinate updates done.
         """
         a = self._arguments
-        state, scratch, observed = self._workspace()
+        state, scratch, observed, kept = self._workspace()
         for begin in range(0, a.groups, self._groups_per_call):
             if not proceed():
                 return None
@@ -75,28 +76,40 @@ class TileRunner:
                 a.start_moments,
                 a.table,
                 a.keys,
-                a.record_at,
                 a.data,
+                a.own,
+                a.ledger,
                 observed,
+                kept,
             )
             progress(tiles * (end - begin) * GROUP * LANES * state.shape[1])
-        return observed
+        return observed, kept
 
     def _workspace(self) -> tuple[Any, ...]:
         if not hasattr(self._local, "arrays"):
             a = self._arguments
-            arrays = [_aligned(shape, dtype) for shape, dtype in a.scratch]
+            columns = self._tiles * LANES
+            observed = _aligned((len(a.ledger.readings), a.records, columns), np.float64)
+            observed.fill(np.nan)
             self._local.arrays = (
                 _aligned(a.state_shape, a.table.dtype),
-                # A coupled landscape's own work space is a tuple within the tuple.
-                (*arrays[:2], tuple(arrays[2:])) if a.coupled else tuple(arrays),
-                _aligned((a.measures, a.records, self._tiles * LANES), np.dtype(np.float64)),
+                _allocated(a.scratch),
+                observed,
+                _aligned((len(a.ledger.kept), columns), np.float64),
             )
         return self._local.arrays
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _allocated(space: Any) -> Any:
+    """Return arrays for nested tuples of (shape, dtype)."""
+    if len(space) == 2 and isinstance(space[1], np.dtype):
+        return _aligned(*space)
+    return tuple(_allocated(part) for part in space)
+
+
+def _aligned(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
     """Return an uninitialised array that starts at a cache line, so that no vector straddles."""
+    dtype = np.dtype(kind)
     size = int(np.prod(shape)) * dtype.itemsize
     raw = np.empty(size + _CACHE_LINE, np.uint8)
     begin = -raw.ctypes.data % _CACHE_LINE

@@ -10,59 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastsched.kernels.body import (
-    CHUNK,
-    GROUP,
-    HEADER,
-    RUN_TILES,
-    Measured,
-    import_function,
-    indent,
-    name_parts,
-)
+from fastsched.kernels.body import CHUNK, GROUP, HEADER, NOTICE, NOTICE_AND_START, RUN_TILES
+from fastsched.kernels.parts import Parts, import_function, indent
+from fastsched.kernels.probe import Probe
 from fastsched.kernels.reduce import LANES
 
-_TEMPLATE = (
-    HEADER
-    + '''\
-@device
-def record(first, last, row, state, sums, totals, constants, data, observed, column):
-    """Record the losses at the memories of lanes first ... last - 1."""
-{record_memories}
-
-
-@device
-def start(first, last, trajectory, state, scratch, constants, start_moments, keys, record_at,
-          data, observed, column):
-    """Draw the start of lanes first ... last - 1 and record it where asked."""
-    _, sums, _, _, totals = scratch
-    for i in range(constants.shape[1]):
-        mean = start_moments[0, i]
-        std = start_moments[1, i]
-        for lane in range(first, last):
-            z, _, _, _ = normals(
-                np.uint32(i), np.uint32(0), np.uint32(trajectory + lane), _START, keys
-            )
-            x = mean + std * z
-{start_state}
-    row = record_at[0]
-    if row >= 0:
-{reduce_start}
-{record}
-        record(first, last, row, state, sums, totals, constants, data, observed, column)
-
-
-@device
-def advance(first, last, trajectory, begin, end, state, scratch, constants, table, keys,
-            record_at, data, observed, column):
-    """Take the steps of groups begin ... end - 1 in lanes first ... last - 1.
-
-    Lane `lane` is trajectory `trajectory + lane`; its state is `state[:, :, lane]` and what it
-    records goes to `observed[:, :, column + lane]`.
-    """
-    field, sums, weights, extra, totals = scratch
-    dim = constants.shape[1]
-    for group in range(begin, end):
+_ADVANCE = """\
+        field, part, weights, extra, totals = work
         for e in range({extras}):
             for lane in range(first, last):
                 z0, z1, z2, z3 = normals(
@@ -79,7 +33,7 @@ def advance(first, last, trajectory, begin, end, state, scratch, constants, tabl
         for chunk in range(0, dim, {chunk}):
             for j in range({sums}):
                 for lane in range(first, last):
-                    sums[j, lane - first] = 0
+                    part[j, lane - first] = 0
             for i in range(chunk, min(chunk + {chunk}, dim)):
 {load_constants}
                 for lane in range(first, last):
@@ -95,8 +49,8 @@ def advance(first, last, trajectory, begin, end, state, scratch, constants, tabl
 {reduce}
             for j in range({sums}):
                 for lane in range(first, last):
-                    totals[j, lane - first] += sums[j, lane - first]
-        for k in range(min({group}, table.shape[0] - {group} * group)):
+                    totals[j, lane - first] += part[j, lane - first]
+        for k in range(min({group}, steps - {group} * group)):
             t = {group} * group + k
             following = min(k + 1, {group} - 1)
 {load_table}
@@ -105,10 +59,16 @@ def advance(first, last, trajectory, begin, end, state, scratch, constants, tabl
             for j in range({sums}):
                 for lane in range(first, last):
                     totals[j, lane - first] = 0
+            for j in range({rows}):
+                for lane in range(first, last):
+                    sums[j, lane - first] = 0
             for chunk in range(0, dim, {chunk}):
                 for j in range({sums}):
                     for lane in range(first, last):
-                        sums[j, lane - first] = 0
+                        part[j, lane - first] = 0
+                for j in range({rows}):
+                    for lane in range(first, last):
+                        terms[j * width + lane - first] = 0
                 for i in range(chunk, min(chunk + {chunk}, dim)):
                     origin = constants[0, i]
 {load_constants_deep}
@@ -120,14 +80,13 @@ def advance(first, last, trajectory, begin, end, state, scratch, constants, tabl
 {reduce_deep}
                 for j in range({sums}):
                     for lane in range(first, last):
-                        totals[j, lane - first] += sums[j, lane - first]
-            row = record_at[t + 1]
-            if row >= 0:
-{record_deep}
-                record(first, last, row, state, sums, totals, constants, data, observed, column)
-'''
-    + RUN_TILES
-)
+                        totals[j, lane - first] += part[j, lane - first]
+                for j in range({rows}):
+                    for lane in range(first, last):
+                        sums[j, lane - first] += terms[j * width + lane - first]
+            if {wanted}:
+                {notice}
+"""
 
 _REDUCE_SLOT = """\
 for j in range({sums}):
@@ -136,7 +95,7 @@ for j in range({sums}):
 for chunk in range(0, constants.shape[1], {chunk}):
     for j in range({sums}):
         for lane in range(first, last):
-            sums[j, lane - first] = 0
+            part[j, lane - first] = 0
     for i in range(chunk, min(chunk + {chunk}, constants.shape[1])):
 {load_constants}
         for lane in range(first, last):
@@ -145,7 +104,7 @@ for chunk in range(0, constants.shape[1], {chunk}):
 {reduce}
     for j in range({sums}):
         for lane in range(first, last):
-            totals[{offset} + j, lane - first] += sums[j, lane - first]
+            totals[{offset} + j, lane - first] += part[j, lane - first]
 """
 
 
@@ -162,7 +121,7 @@ def summed_source(
     update: Any,
     slots: int,
     coefficients: int,
-    measured: Sequence[Measured],
+    probes: Sequence[Probe],
     precision: str,
 ) -> str:
     """Return the source of the kernel module.
@@ -174,93 +133,87 @@ def summed_source(
     sums, weights, extras, constants, table_columns : int
         How many sums, weights, normals of each step beside those of the coordinates, constants
         of each coordinate, and columns of the table the landscape has.
-    update, slots, coefficients, measured, precision
+    update, slots, coefficients, probes, precision
         As for `separable_source`.
     """
-    names = name_parts(update, slots, measured)
+    parts = Parts(update, slots, coefficients, table_columns, constants, probes)
     c = [f"c{j}" for j in range(constants)]
     w = [f"weights[{j}, lane - first]" for j in range(weights)]
-    a = [f"totals[{j}, lane - first]" for j in range(sums)]
-    columns = table_columns + coefficients + sum(m.coefficients for m in measured)
-    table = [f"h{column}" for column in range(columns)]
-    slot = {name: j for j, name in enumerate(names.state)}
+    table = [f"h{column}" for column in range(parts.columns)]
     load_constants = [f"{name} = constants[{j + 1}, i]" for j, name in enumerate(c)]
     add_terms = [
         f"{_tuple('a', sums)} = reduce({', '.join(['x', 'z', *c])})",
-        *(f"sums[{j}, lane - first] += a{j}" for j in range(sums)),
+        *(f"part[{j}, lane - first] += a{j}" for j in range(sums)),
     ]
     take_step = [
         f"g = gradient({', '.join(['x', 'field[k, i, lane - first]', *w, *c])})",
-        *names.update(table[table_columns:], measured),
+        *parts.step("h{}".format),
+        *parts.add_terms(),
     ]
     weigh_arguments = ["normals", "keys", "np.uint32(trajectory + lane)", "np.uint32(t)"]
     weigh_arguments += [
         *table[:table_columns],
         *(f"extra[4 * {e} + k, lane - first]" for e in range(extras)),
+        *(f"totals[{j}, lane - first]" for j in range(sums)),
     ]
     weigh_step = [
-        f"{_tuple('w', weights)} = weigh({', '.join([*weigh_arguments, *a, 'data'])})",
+        f"{_tuple('w', weights)} = weigh({', '.join([*weigh_arguments, 'data'])})",
         *(f"weights[{j}, lane - first] = w{j}" for j in range(weights)),
     ]
 
-    # The sums of a memory lie behind those of the iterate, which the next step needs.
-    b = [f"totals[{sums + j}, lane - first]" for j in range(sums)]
-
-    def observe(measure: int, a: Sequence[str]) -> list[str]:
-        return [
-            "for lane in range(first, last):",
-            f"    observed[{measure}, row, column + lane] = loss({', '.join([*a, 'data'])})",
-        ]
-
-    def reduce_slot(j: int) -> list[str]:
+    def reduce_slot(slot: int, offset: int) -> list[str]:
         text = _REDUCE_SLOT.format(
             sums=sums,
             chunk=CHUNK,
-            slot=j,
-            offset=sums if j else 0,
+            slot=slot,
+            offset=offset,
             load_constants=indent(load_constants, 8),
             reduce=indent(add_terms, 12),
         )
         return text.splitlines()
 
-    record, record_memories = [], []
-    for measure, memory in enumerate(names.memories):
-        if memory is None:
-            record += observe(measure, a)
-        else:
-            record_memories += reduce_slot(slot[memory]) + observe(measure, b)
-    starts = ["x" if name in ("x", *names.memories) else "0" for name in names.state]
+    def see_loss(slot: int, row: int) -> list[str]:
+        # The sums of a memory lie behind those of the iterate, which the next step needs.
+        offset = sums if slot else 0
+        a = [f"totals[{offset + j}, lane - first]" for j in range(sums)]
+        return [
+            "_, part, _, _, totals = work",
+            *(reduce_slot(slot, offset) if slot else []),
+            "for lane in range(first, last):",
+            f"    numbers[{row}, lane - first] = loss({', '.join([*a, 'data'])})",
+        ]
+
     functions = {"reduce": reduce, "weigh": weigh, "gradient": gradient, "loss": loss}
-    return _TEMPLATE.format(
-        imports="\n".join(
-            [
-                f"from fastsched.kernels.philox import normals_{precision} as normals",
-                *(import_function(function, name) for name, function in functions.items()),
-                *names.imports,
-            ]
-        ),
+    imports = [import_function(function, name) for name, function in functions.items()]
+    template = HEADER + NOTICE_AND_START + _ADVANCE + RUN_TILES
+    return template.format(
+        imports="\n".join([*imports, *parts.imports]),
+        precision=precision,
         lanes=LANES,
-        cache=True,
+        cache=parts.cacheable,
         group=GROUP,
         chunk=CHUNK,
+        rows=len(parts.terms),
         sums=sums,
         extras=extras,
-        start_state=indent(
-            [f"state[{j}, i, lane] = {value}" for j, value in enumerate(starts)], 12
+        load_start_coefficients=indent(
+            [f"{name} = table[0, {column}]" for column, name in enumerate(table)], 4
         ),
-        reduce_start=indent(reduce_slot(0), 8),
-        record_memories=indent(record_memories or ["pass"], 4),
-        record=indent(record, 8),
-        record_deep=indent(record, 16),
+        start=indent([*parts.start("h{}".format), *parts.add_terms()], 16),
+        finish_start=indent(["_, part, _, _, totals = work", *reduce_slot(0, 0)], 4),
+        load_start_constants=indent(parts.load_constants(), 12),
         load_constants=indent(load_constants, 16),
-        load_constants_deep=indent(load_constants, 20),
+        load_constants_deep=indent([*load_constants, *parts.load_constants()], 20),
         reduce=indent(add_terms, 20),
         reduce_deep=indent(add_terms, 24),
         load_table=indent([f"{name} = table[t, {j}]" for j, name in enumerate(table)], 12),
         weigh=indent(weigh_step, 16),
-        load_state=indent([f"{name} = state[{j}, i, lane]" for name, j in slot.items()], 24),
+        load_state=indent(parts.load_state(), 24),
         step=indent(take_step, 24),
-        store_state=indent([f"state[{j}, i, lane] = {name}" for name, j in slot.items()], 24),
+        store_state=indent(parts.store_state(), 24),
+        wanted=parts.wanted("t + 1"),
+        notice=NOTICE.format(time="t + 1", sums="sums"),
+        **parts.notice(0, see_loss),
     )
 
 

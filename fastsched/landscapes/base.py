@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import array, numeric, real, reject
+from fastsched.errors import FastschedError, array, numeric, real, reject
+from fastsched.kernels.probe import View, Work
 from fastsched.spec import Spec, spec
 
 if TYPE_CHECKING:
@@ -46,6 +47,30 @@ class Normal(Spec):
         self._set(mean=mean, std=checked_std("std", self.std))
 
 
+class BasinMap(NamedTuple):
+    """BasinMap of attraction, numbered from 0.
+
+    Attributes
+    ----------
+    view : View
+        The number of the iterate's basin.
+    count : int
+    at_records : bool, default False
+        Whether finding it is so costly that it is done at recorded steps only.
+    """
+
+    view: View
+    count: int
+    at_records: bool = False
+
+
+class Curvature(NamedTuple):
+    """Trace and largest eigenvalue of the Hessian: views, or numbers where it is constant."""
+
+    trace: View | float
+    largest: View | float
+
+
 class Landscape(Spec, abc.ABC):
     """Base of all landscapes: a loss over theta in R^d and a stochastic gradient of it.
 
@@ -73,6 +98,48 @@ class Landscape(Spec, abc.ABC):
     def origin(self) -> NDArray[np.float64]:
         """Return the point from which displacements are counted, shape (d,); zero by default."""
         return np.zeros(self.dim)
+
+    def run_coordinates(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a point in the coordinates of the run, in which `origin` is given."""
+        return theta
+
+    def minimizer(self) -> NDArray[np.float64]:
+        """Return the minimum, in the coordinates of the run, shape (d,).
+
+        Raises
+        ------
+        FastschedError
+            There is none, or more than one.
+        """
+        raise FastschedError(f"{type(self).__name__} has no single minimum")
+
+    def axis_curvatures(self) -> NDArray[np.float64] | None:
+        """Return the curvature along each coordinate at the minimum, if it is known."""
+        return None
+
+    @property
+    def basins(self) -> BasinMap:
+        """The basins of attraction.
+
+        Raises
+        ------
+        FastschedError
+            The landscape has none that are known.
+        """
+        raise FastschedError(
+            f"{type(self).__name__} has no basins; DoubleWell, Wells and RandomField have"
+        )
+
+    @property
+    def sharpness(self) -> Curvature:
+        """The trace and the largest eigenvalue of the loss's Hessian.
+
+        Raises
+        ------
+        FastschedError
+            They are not known.
+        """
+        raise FastschedError(f"the Hessian of {type(self).__name__} is not known")
 
     @abc.abstractmethod
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -153,25 +220,6 @@ class Summed(Landscape):
     @abc.abstractmethod
     def data(self) -> tuple[Any, ...]:
         """Return the arrays of the device functions; those of float64 are rounded."""
-
-
-class Work(NamedTuple):
-    """An array of work space.
-
-    Attributes
-    ----------
-    rows : int
-        Numbers of each lane.
-    kind : type, optional
-        Of the numbers; by default the study's precision.
-    by_lane : bool, default False
-        Whether the shape is (lanes, rows), a contiguous vector for each lane, instead of
-        (rows, lanes).
-    """
-
-    rows: int
-    kind: type | None = None
-    by_lane: bool = False
 
 
 class Coupled(Landscape):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
-from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
+from fastsched.compiled import compiled, python_of, tried
 from fastsched.errors import FastschedError, array, choice, integer, real, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH, philox
@@ -34,8 +31,6 @@ _ULP = 2.0**-32
 
 # The largest float32 below 1, to which a uniform number of a rounded 1 is moved.
 _BELOW_ONE = 1 - 2.0**-24
-
-_LONGEST_REASON = 300
 
 
 @device
@@ -173,10 +168,8 @@ class Custom(Coupled):
         theta = start_of(self.start, self.dim)[0]
         out = np.full(self.dim, np.nan)
         draws = np.full(self.draws, 0.5)
-        gradient = _checked("gradient", self.gradient, "(theta, draws, out)")
-        loss = _checked("loss", self.loss, "(theta)")
         before = theta.copy()
-        _call("gradient", gradient, theta, draws, out)
+        tried("gradient", self.gradient, "(theta, draws, out)", theta, draws, out)
         if not np.array_equal(theta, before):
             reject("gradient", self.gradient, "a function that leaves theta as it is")
         if not np.all(np.isfinite(out)):
@@ -187,7 +180,7 @@ class Custom(Coupled):
                 f"a function that fills `out` with finite numbers; at the start out[{i}] = "
                 f"{out[i]}",
             )
-        value = _call("loss", loss, theta)
+        value = tried("loss", self.loss, "(theta)", theta)
         try:
             real("loss", value)
         except FastschedError:
@@ -201,6 +194,9 @@ class Custom(Coupled):
 
     def origin(self) -> NDArray[np.float64]:
         return start_of(self.minimum, self.dim)[0]
+
+    def minimizer(self) -> NDArray[np.float64]:
+        return self.origin()
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return start_of(self.start, self.dim)
@@ -218,8 +214,8 @@ class Custom(Coupled):
             start_of(self.noise, self.dim)[0],
             self.origin(),
             np.array(settings, dtype=np.int64),
-            _compiled(self.gradient),
-            _compiled(self.loss),
+            compiled(self.gradient),
+            compiled(self.loss),
         )
 
     def work(self) -> tuple[Work, ...]:
@@ -240,11 +236,11 @@ class Custom(Coupled):
         )
         out = np.zeros(theta.shape, theta.dtype)
         for row, given, result in zip(theta, numbers, out, strict=True):
-            _python(self.gradient)(row, given.astype(theta.dtype), result)
+            python_of(self.gradient)(row, given.astype(theta.dtype), result)
         return out + self.noise * draws.normals(self.dim) / np.sqrt(batch_size)
 
     def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.array([_python(self.loss)(row) for row in theta])
+        return np.array([python_of(self.loss)(row) for row in theta])
 
     def check_gradient(
         self, points: int | NDArray[np.float64] = 5, seed: int = 0, samples: int = 10_000
@@ -275,7 +271,7 @@ class Custom(Coupled):
             where = array("points", points, ndim=(2,), allowed=f"of shape (n, {self.dim})")
             if where.shape[1] != self.dim:
                 reject("points", points, f"of shape (n, {self.dim}), got {where.shape}")
-        gradient, loss = _compiled(self.gradient), _compiled(self.loss)
+        gradient, loss = compiled(self.gradient), compiled(self.loss)
         for theta in where:
             slope, rounding = _slope(loss, np.array(theta))
             gradients = np.zeros((samples if self.draws else 1, self.dim))
@@ -317,45 +313,3 @@ def _slope(loss: Any, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
         slope[i] = (above - below) / (2 * h)
         largest = max(largest, abs(above), abs(below))
     return slope, 1e-10 * largest
-
-
-def _python(function: Any) -> Callable[..., Any]:
-    """Return the Python function of a compiled one."""
-    return getattr(function, "py_func", function)
-
-
-@functools.cache
-def _compiled(function: Any) -> Any:
-    """Return the compiled function: the same object each time, so that kernels are too."""
-    return function if hasattr(function, "py_func") else numba.njit(function)
-
-
-@functools.cache
-def _checked(name: str, function: Any, arguments: str) -> Any:
-    """Return the function compiled with its indices checked."""
-    if not callable(function):
-        reject(name, function, f"a function {name}{arguments}")
-    python = _python(function)
-    try:
-        parameters = inspect.signature(python).parameters
-    except (TypeError, ValueError):
-        reject(name, function, f"a Python or numba.njit function {name}{arguments}")
-    if len(parameters) != arguments.count(",") + 1:
-        reject(
-            name, function, f"a function {name}{arguments}; it takes {len(parameters)} arguments"
-        )
-    return numba.njit(boundscheck=True)(python)
-
-
-def _call(name: str, function: Any, *arguments: NDArray[np.float64]) -> Any:
-    try:
-        return function(*arguments)
-    except NumbaError as error:
-        reason = " ".join(str(error).split())
-        if len(reason) > _LONGEST_REASON:
-            reason = reason[:_LONGEST_REASON] + " ..."
-        raise FastschedError(f"{name} cannot be compiled by Numba: {reason}") from None
-    except Exception as error:
-        raise FastschedError(
-            f"{name} fails at the start: {type(error).__name__}: {error}"
-        ) from error

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from fastsched.errors import FastschedError, array, choice, integer, real, reject
-from fastsched.landscapes.base import Coupled, Normal, Work, checked_start, start_of
+from fastsched.kernels.probe import View
+from fastsched.landscapes.base import (
+    Coupled,
+    Curvature,
+    Normal,
+    Work,
+    checked_start,
+    start_of,
+)
 from fastsched.landscapes.features import FeatureMap, lower_root
 from fastsched.landscapes.finite_sum import (
     LOSSES,
@@ -19,12 +27,14 @@ from fastsched.landscapes.finite_sum import (
     SAMPLES,
     dataset_gradient,
     dataset_loss,
-    dataset_test_loss,
+    logistic_largest,
+    logistic_trace,
 )
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
-    from fastsched.kernels.reference import Draws
+    from fastsched.kernels.probe import View
+from fastsched.kernels.reference import Draws
 
 # Eigenvalues below this part of the largest are rounding errors.
 _NULL = 1e-12
@@ -99,7 +109,6 @@ class Dataset(Coupled):
 
     gradient_function = dataset_gradient
     loss_function = dataset_loss
-    test_loss_function = dataset_test_loss
     draws_normals = False
 
     def __post_init__(self) -> None:
@@ -246,6 +255,21 @@ class Dataset(Coupled):
 
     def origin(self) -> NDArray[np.float64]:
         return self.minimizer() if self.loss == "squared" else np.zeros(self.dim)
+
+    def axis_curvatures(self) -> NDArray[np.float64]:
+        return np.diagonal(self.hessian())
+
+    @functools.cached_property
+    def sharpness(self) -> Curvature:
+        if self.loss == "squared":
+            values = np.linalg.eigvalsh(self.hessian())
+            return Curvature(float(np.sum(values)), float(values[-1]))
+        n, rows = len(self.design), Work(len(self.design))
+        work = (Work(self.dim), Work(self.dim), Work(2, np.float64), rows, rows)
+        return Curvature(
+            View(logistic_trace, (np.sum(self.design**2, axis=1) / n,), (rows,)),
+            View(logistic_largest, (self.design.T / n,), work),
+        )
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return start_of(self.start, self.dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 
 from fastsched.errors import array, integer, reject
 from fastsched.kernels.device import device
+from fastsched.kernels.probe import View
 from fastsched.landscapes.base import (
+    BasinMap,
+    Curvature,
     Normal,
     Separable,
     checked_noise,
@@ -35,6 +39,29 @@ def double_well_loss(x, cubic, linear, triple, variance, share):
     """Return q x^4 / 4 + l x^2 / 2."""
     half = x * x / type(x)(2)
     return half * (half * cubic + linear)
+
+
+@device
+def double_well_basin(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the well, 0 left or 1 right, to `totals`."""
+    for lane in range(first, last):
+        totals[0, lane - first] = 1 if state[slot, 0, lane] > 0 else 0
+
+
+@device
+def double_well_trace(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the sum of the Hessian's eigenvalues to `totals`."""
+    for lane in range(first, last):
+        x = np.float64(state[slot, 0, lane])
+        totals[0, lane - first] = 3 * x * x - 1 + own[0][0]
+
+
+@device
+def double_well_largest(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the largest of the Hessian's eigenvalues to `totals`."""
+    for lane in range(first, last):
+        x = np.float64(state[slot, 0, lane])
+        totals[0, lane - first] = max(3 * x * x - 1, own[0][0])
 
 
 @spec
@@ -109,6 +136,19 @@ class DoubleWell(Separable):
         variance = np.zeros(self.dim) if isinstance(self.noise, str) else np.square(self.noise)
         cubic = first.astype(float)
         return np.stack([cubic, linear, 3 * cubic, np.broadcast_to(variance, (self.dim,)), share])
+
+    @functools.cached_property
+    def basins(self) -> BasinMap:
+        return BasinMap(View(double_well_basin), 2)
+
+    @functools.cached_property
+    def sharpness(self) -> Curvature:
+        across = np.broadcast_to(self.across, (self.dim - 1,))
+        largest = np.max(across, initial=-np.inf)
+        return Curvature(
+            View(double_well_trace, (np.array([np.sum(across)]),)),
+            View(double_well_largest, (np.array([largest]),)),
+        )
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.start is None:

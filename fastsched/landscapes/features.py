@@ -15,7 +15,7 @@ from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
 from fastsched.kernels.philox import STREAM_BATCH
-from fastsched.landscapes.base import Coupled, Work, start_of
+from fastsched.landscapes.base import Coupled, Curvature, Work, start_of
 from fastsched.spec import Spec, spec
 
 if TYPE_CHECKING:
@@ -304,6 +304,14 @@ class DrawnFeatures(Coupled):
 
     def origin(self) -> NDArray[np.float64]:
         return self._minimum.copy()
+
+    def minimizer(self) -> NDArray[np.float64]:
+        return self.origin()
+
+    @property
+    def sharpness(self) -> Curvature:
+        singular = np.linalg.svd(self._root, compute_uv=False)
+        return Curvature(float(np.sum(singular**2)), float(singular[0] ** 2))
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return start_of(self._features.start, self.dim)

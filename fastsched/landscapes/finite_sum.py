@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastsched.kernels.curvature import largest_eigenvalue
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH, philox
@@ -155,7 +156,7 @@ def dataset_loss(first, last, slot, state, data, work, totals):
 
 
 @device
-def dataset_test_loss(first, last, slot, state, data, work, totals):
+def dataset_test_loss(first, last, slot, state, origin, data, work, own, space, totals):
     """Write the mean loss of the test split, without the penalty, to `totals`."""
     numbers = data[3]
     _mean_loss(
@@ -170,3 +171,48 @@ def dataset_test_loss(first, last, slot, state, data, work, totals):
         work[0],
         totals,
     )
+
+
+@device
+def _weighted_margins(first, last, x, rows, margins):
+    """Write to `margins` the second derivative of each row's logistic loss at x."""
+    multiply(first, last, np.int64(0), rows.shape[0], rows.shape[1], rows, x, margins)
+    for r in range(rows.shape[0]):
+        for lane in range(first, last):
+            e = np.exp(-abs(margins[r, lane]))
+            margins[r, lane] = e / ((1 + e) * (1 + e))
+
+
+@device
+def logistic_trace(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the sum of the Hessian's eigenvalues to `totals`."""
+    squares, margins = own[0], space[0]
+    _weighted_margins(first, last, state[slot], data[0], margins)
+    for lane in range(first, last):
+        totals[0, lane - first] = state.shape[1] * data[3][0]
+    for r in range(squares.shape[0]):
+        for lane in range(first, last):
+            totals[0, lane - first] += squares[r] * margins[r, lane]
+
+
+@device
+def _logistic_product(context, first, last, vector, image):
+    """Write the Hessian times `vector` to `image`."""
+    rows, columns, l2, weights, products = context
+    multiply(first, last, np.int64(0), rows.shape[0], rows.shape[1], rows, vector, products)
+    for r in range(rows.shape[0]):
+        for lane in range(first, last):
+            products[r, lane] *= weights[r, lane]
+    multiply(first, last, np.int64(0), columns.shape[0], rows.shape[0], columns, products, image)
+    for i in range(columns.shape[0]):
+        for lane in range(first, last):
+            image[i, lane] += l2 * vector[i, lane]
+
+
+@device
+def logistic_largest(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the largest of the Hessian's eigenvalues to `totals`."""
+    vector, image, squares, weights, products = space
+    _weighted_margins(first, last, state[slot], data[0], weights)
+    context = (data[0], own[0], data[3][0], weights, products)
+    largest_eigenvalue(_logistic_product, context, first, last, vector, image, squares, totals)

@@ -11,6 +11,7 @@ from fastsched.errors import array, real, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH
 from fastsched.landscapes.base import (
+    Curvature,
     Normal,
     Summed,
     checked_start,
@@ -171,6 +172,16 @@ class LeastSquares(Summed):
 
     def origin(self) -> NDArray[np.float64]:
         return np.broadcast_to(np.asarray(self.target, dtype=np.float64), (self.dim,)).copy()
+
+    def minimizer(self) -> NDArray[np.float64]:
+        return self.origin()
+
+    def axis_curvatures(self) -> NDArray[np.float64]:
+        return self.spectrum
+
+    @property
+    def sharpness(self) -> Curvature:
+        return Curvature(float(np.sum(self.spectrum)), float(np.max(self.spectrum)))
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return start_of(self.start, self.dim)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastsched.errors import FastschedError, array, reject
 from fastsched.kernels.device import device
 from fastsched.landscapes.base import (
+    Curvature,
     Normal,
     Separable,
     checked_noise,
@@ -210,6 +211,19 @@ class Quadratic(Separable):
 
     def origin(self) -> NDArray[np.float64]:
         return self.to_eigenbasis(self.minimum)
+
+    def run_coordinates(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.to_eigenbasis(theta)
+
+    def minimizer(self) -> NDArray[np.float64]:
+        return self.origin()
+
+    def axis_curvatures(self) -> NDArray[np.float64]:
+        return self.eigenvalues
+
+    @property
+    def sharpness(self) -> Curvature:
+        return Curvature(float(np.sum(self.eigenvalues)), float(np.max(self.eigenvalues)))
 
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         mean, std = start_of(self.start, self.dim)

@@ -12,7 +12,7 @@ from fastsched.errors import FastschedError, array, choice, integer, real, rejec
 from fastsched.landscapes.base import Landscape, Normal, checked_start, start_of
 from fastsched.landscapes.features import ACTIVATIONS, DrawnFeatures, random_weights
 from fastsched.landscapes.least_squares import LeastSquares
-from fastsched.landscapes.linear_features import reduce_linear_features
+from fastsched.landscapes.linear_features import DiagonalProblem, reduce_linear_features
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
@@ -196,13 +196,21 @@ class RandomFeatures(Landscape):
         return random_weights(inputs, self.features, 1 / self.features, self.seed)
 
     @functools.cached_property
+    def _problem(self) -> DiagonalProblem:
+        mean, _ = start_of(self.start, self.dim)
+        return reduce_linear_features(
+            self.input_spectrum, self.target, self.weights, mean, self.label_noise
+        )
+
+    def run_coordinates(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._problem.basis.T @ theta if self._reduced else theta
+
+    @functools.cached_property
     def model(self) -> LeastSquares | DrawnFeatures:
         if not self._reduced:
             return DrawnFeatures(self)
-        mean, std = start_of(self.start, self.dim)
-        problem = reduce_linear_features(
-            self.input_spectrum, self.target, self.weights, mean, self.label_noise
-        )
+        _, std = start_of(self.start, self.dim)
+        problem = self._problem
         minimum = problem.basis.T @ problem.minimum
         return _ReducedFeatures(
             problem.spectrum,

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import array, integer, real, reject
+from fastsched.errors import FastschedError, array, integer, real, reject
+from fastsched.kernels.curvature import largest_eigenvalue
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
+from fastsched.kernels.probe import View
 from fastsched.landscapes.base import (
+    BasinMap,
     Coupled,
+    Curvature,
     Normal,
     Work,
     checked_start,
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 
 # Rows of a matrix product that are computed at once.
 _ROWS = 64
+
+# Steps of the descent that tells the basin.
+_DESCENT = 100
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -80,6 +87,80 @@ def random_field_loss(first, last, slot, state, data, work, totals):
     for i in range(waves.shape[1]):
         for lane in range(first, last):
             totals[0, lane - first] += confinement / 2 * (x[i, lane] * x[i, lane])
+
+
+@device
+def random_field_basin(first, last, slot, state, origin, data, work, own, space, totals):
+    """Descend without noise, and write the number of the nearest minimum to `totals`."""
+    waves, sine_shifts, forces, confinement = data[0], data[2], data[3], data[5][0]
+    minima, rate, steps = own[0], own[1][0], own[2][0]
+    sines, block = work
+    x = space[0]
+    dim = x.shape[0]
+    for i in range(dim):
+        for lane in range(first, last):
+            x[i, lane] = state[slot, i, lane]
+    for _ in range(steps):
+        multiply(first, last, np.int64(0), waves.shape[0], dim, waves, x, sines)
+        _cosines(first, last, sine_shifts, sines)
+        for begin in range(0, dim, _ROWS):
+            end = min(begin + _ROWS, dim)
+            multiply(first, last, begin, end, waves.shape[0], forces, sines, block)
+            for i in range(begin, end):
+                for lane in range(first, last):
+                    x[i, lane] -= rate * (block[i - begin, lane - first] + confinement * x[i, lane])
+    for lane in range(first, last):
+        nearest = np.inf
+        for m in range(minima.shape[0]):
+            square = 0.0
+            for i in range(dim):
+                square += (x[i, lane] - minima[m, i]) * (x[i, lane] - minima[m, i])
+            if square < nearest:
+                nearest = square
+                totals[0, lane - first] = m
+
+
+@device
+def random_field_trace(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the sum of the Hessian's eigenvalues to `totals`."""
+    waves, squares, confinement, cosines = data[0], own[0], data[5][0], work[0]
+    dim = waves.shape[1]
+    multiply(first, last, np.int64(0), waves.shape[0], dim, waves, state[slot], cosines)
+    _cosines(first, last, data[1], cosines)
+    for lane in range(first, last):
+        totals[0, lane - first] = confinement * dim
+    for m in range(waves.shape[0]):
+        for lane in range(first, last):
+            totals[0, lane - first] -= squares[m] * cosines[m, lane - first]
+
+
+@device
+def _random_field_product(context, first, last, vector, image):
+    """Write the Hessian times `vector` to `image`; see `RandomField.hessian_vector`."""
+    waves, forces, confinement, cosines, shares, block = context
+    dim = waves.shape[1]
+    multiply(first, last, np.int64(0), waves.shape[0], dim, waves, vector, shares)
+    for m in range(waves.shape[0]):
+        for lane in range(first, last):
+            shares[m, lane] *= cosines[m, lane]
+    for begin in range(0, dim, _ROWS):
+        end = min(begin + _ROWS, dim)
+        multiply(first, last, begin, end, waves.shape[0], forces, shares, block)
+        for i in range(begin, end):
+            for lane in range(first, last):
+                image[i, lane] = block[i - begin, lane] + confinement * vector[i, lane]
+
+
+@device
+def random_field_largest(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the largest of the Hessian's eigenvalues to `totals`."""
+    waves = data[0]
+    cosines, block = work
+    vector, image, squares, shares = space
+    multiply(first, last, np.int64(0), waves.shape[0], waves.shape[1], waves, state[slot], cosines)
+    _cosines(first, last, data[1], cosines)
+    context = (waves, own[0], data[5][0], cosines, shares, block)
+    largest_eigenvalue(_random_field_product, context, first, last, vector, image, squares, totals)
 
 
 @spec
@@ -185,6 +266,30 @@ class RandomField(Coupled):
     @property
     def _height(self) -> float:
         return self.amplitude * math.sqrt(2 / self.waves)
+
+    @functools.cached_property
+    def basins(self) -> BasinMap:
+        minima = self.minima().locations
+        if not len(minima):
+            raise FastschedError(f"no minimum of {self!r} was found")
+        # Eigenvalues of the field's Hessian lie within about 2 sqrt(d) A / l^2 of zero.
+        steepest = self.confinement + (
+            (1 + 2 * math.sqrt(self.dim)) * self.amplitude / self.length_scale**2
+        )
+        own = (minima, np.array([1 / steepest]), np.array([_DESCENT]))
+        return BasinMap(
+            View(random_field_basin, own, (Work(self.dim),)), len(minima), at_records=True
+        )
+
+    @functools.cached_property
+    def sharpness(self) -> Curvature:
+        squares = self._height * np.sum(self.frequencies**2, axis=1)
+        # A wave's share of the field's Hessian; those of `waves` are in turns.
+        forces = -2 * np.pi * self._height * self.frequencies.T
+        work = (Work(self.dim), Work(self.dim), Work(2, np.float64), Work(self.waves))
+        return Curvature(
+            View(random_field_trace, (squares,)), View(random_field_largest, (forces,), work)
+        )
 
     def step_cost(self, batch_size: float) -> float:
         return self.dim * (2 + self.waves / 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,13 @@ from scipy import special
 
 from fastsched.errors import FastschedError, array, real, reject
 from fastsched.kernels.body import CHUNK
+from fastsched.kernels.curvature import largest_eigenvalue
 from fastsched.kernels.device import device
+from fastsched.kernels.probe import View
 from fastsched.landscapes.base import (
+    BasinMap,
     Coupled,
+    Curvature,
     Normal,
     Work,
     checked_noise,
@@ -102,6 +107,73 @@ def wells_loss(first, last, slot, state, data, work, totals):
     energies = work[1]
     _energies(first, last, state[slot], data[0], data[1], data[2], work[0], energies)
     _soften(first, last, np.float64(data[4][0]), energies, totals)
+
+
+@device
+def wells_basin(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the well of largest weight to `totals`."""
+    energies = work[1]
+    _energies(first, last, state[slot], data[0], data[1], data[2], work[0], energies)
+    for lane in range(first, last):
+        best = 0
+        for k in range(1, energies.shape[0]):
+            best = k if energies[k, lane - first] < energies[best, lane - first] else best
+        totals[0, lane - first] = best
+
+
+@device
+def wells_trace(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the sum of the Hessian's eigenvalues to `totals`."""
+    centers, curvatures, energies, x = data[0], data[1], work[1], state[slot]
+    softness = np.float64(data[4][0])
+    _energies(first, last, x, centers, curvatures, data[2], work[0], energies)
+    _soften(first, last, softness, energies, totals)
+    for lane in range(first, last):
+        total = 0.0
+        for i in range(x.shape[0]):
+            mean = square = 0.0
+            for k in range(centers.shape[0]):
+                weight = energies[k, lane - first]
+                pull = np.float64(curvatures[k, i] * (x[i, lane] - centers[k, i]))
+                total += weight * curvatures[k, i]
+                mean += weight * pull
+                square += weight * pull * pull
+            total -= (square - mean * mean) / softness
+        totals[0, lane - first] = total
+
+
+@device
+def _wells_product(context, first, last, vector, image):
+    """Write the Hessian times `vector` to `image`; see `Wells.hessian`."""
+    x, centers, curvatures, softness, weights, pushes = context
+    wells, dim = centers.shape
+    for lane in range(first, last):
+        mean = 0.0
+        for k in range(wells):
+            push = 0.0
+            for i in range(dim):
+                push += curvatures[k, i] * (x[i, lane] - centers[k, i]) * vector[i, lane]
+            pushes[k, lane - first] = push
+            mean += weights[k, lane - first] * push
+        for i in range(dim):
+            total = 0.0
+            for k in range(wells):
+                pull = curvatures[k, i] * (x[i, lane] - centers[k, i])
+                part = curvatures[k, i] * vector[i, lane]
+                part -= pull * (pushes[k, lane - first] - mean) / softness
+                total += weights[k, lane - first] * part
+            image[i, lane] = total
+
+
+@device
+def wells_largest(first, last, slot, state, origin, data, work, own, space, totals):
+    """Write the largest of the Hessian's eigenvalues to `totals`."""
+    energies, softness = work[1], np.float64(data[4][0])
+    vector, image, squares, pushes = space
+    _energies(first, last, state[slot], data[0], data[1], data[2], work[0], energies)
+    _soften(first, last, softness, energies, totals)
+    context = (state[slot], data[0], data[1], softness, energies, pushes)
+    largest_eigenvalue(_wells_product, context, first, last, vector, image, squares, totals)
 
 
 @spec
@@ -195,6 +267,16 @@ class Wells(Coupled):
     @property
     def dim(self) -> int:
         return self.centers.shape[1]
+
+    @functools.cached_property
+    def basins(self) -> BasinMap:
+        return BasinMap(View(wells_basin), len(self.centers))
+
+    @functools.cached_property
+    def sharpness(self) -> Curvature:
+        pushes = Work(len(self.centers), np.float64)
+        work = (Work(self.dim), Work(self.dim), Work(2, np.float64), pushes)
+        return Curvature(View(wells_trace), View(wells_largest, work=work))
 
     @property
     def _depths(self) -> Vector:

@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from fastsched.errors import choice, integer, real, reject
 from fastsched.kernels.device import device
+from fastsched.kernels.probe import LOSS, Probe, Reading
+from fastsched.landscapes import Landscape
 from fastsched.measures.base import MeanAndDeviation
+from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
 
 @device
-def average_memory(before, after, average, old_weight, new_weight):
+def average_coordinate(before, after, gradient, velocity, average, old_weight, new_weight):
     """Return the average after a step from `before` to `after`."""
-    return average + (old_weight * (before - average) + new_weight * (after - average))
+    return (average + (old_weight * (before - average) + new_weight * (after - average)),)
 
 
 @spec
@@ -67,7 +70,6 @@ class Average(MeanAndDeviation):
     decay: float | None = None
     start: int | None = None
 
-    memory_function = average_memory
     variable = "average_loss"
 
     KINDS: ClassVar = ("polyak", "ema", "tail")
@@ -88,7 +90,15 @@ class Average(MeanAndDeviation):
         elif self.kind == "tail":
             self._set(start=integer("start", self.start, minimum=1))
 
-    def memory_coefficients(self, steps: int) -> NDArray[np.float64]:
+    def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
+        return Probe(
+            coordinate_function=average_coordinate,
+            memories=(None,),
+            coefficients=self._weights(steps),
+            readings=(Reading(LOSS, memory=0),),
+        )
+
+    def _weights(self, steps: int) -> NDArray[np.float64]:
         weights = np.zeros((steps, 2))
         if self.decay is not None:
             weights[:, 1] = 1 - self.decay

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.kernels import reduce
+from fastsched.kernels.probe import Probe
 from fastsched.landscapes import Landscape
+from fastsched.optimizers import Optimizer
 from fastsched.spec import Spec
+
+if TYPE_CHECKING:
+    from fastsched.study import Study
 
 Partial = dict[str, NDArray[Any]]
 """Statistics of some trajectories, as plain arrays."""
@@ -18,49 +23,42 @@ Partial = dict[str, NDArray[Any]]
 Variables = dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]
 """Results by name: dimensions and values."""
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""The orders of quantiles, where a measure lets no others be chosen."""
+
+FEWEST_BEYOND = 5
+"""With fewer values beyond a quantile its standard error cannot be told."""
+
 
 class Measure(Spec, abc.ABC):
     """Base of all measures.
 
-    The kernel records the loss of every trajectory at the recorded steps; a measure reduces the
-    losses block by block.
-
-    A measure may remember one number of each coordinate: `memory_function` is a device function
-    `(before, after, memory, *coefficients) -> memory` of the displacements before and after a
-    step, called at every step with that step's row of `memory_coefficients`. The memory starts
-    as the starting displacement, and the loss is then recorded at it.
+    A measure says by its `probe` what the kernels are to look at and to write down of every
+    trajectory, and reduces that block by block.
     """
 
-    memory_function: ClassVar[Any] = None
-
-    def memory_coefficients(self, steps: int) -> NDArray[np.float64]:
-        """Return the coefficients of the memory at every step, shape (steps, coefficients).
-
-        Raises
-        ------
-        FastschedError
-            The measure does not fit a study of so many steps.
-        """
-        return np.zeros((steps, 0))
-
-    def readout(self, landscape: Landscape) -> Any:
-        """Return the device function of the landscape that is recorded; None is its loss.
+    @abc.abstractmethod
+    def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
+        """Return what the kernels are asked for.
 
         Raises
         ------
         FastschedError
-            The landscape has none.
+            The measure does not fit the study.
         """
-        return None
 
     @abc.abstractmethod
-    def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
+    def reduce(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
+    ) -> Partial:
         """Return the statistics of a block.
 
         Parameters
         ----------
-        observed : array of shape (records, columns)
-            The losses; trajectories are the first `count` columns.
+        observed : array of shape (readings, records, columns)
+            The readings of the probe; trajectories are the first `count` columns.
+        kept : array of shape (kept, columns)
+            What the probe keeps after the last step.
         count : int
             Number of trajectories.
         """
@@ -70,10 +68,10 @@ class Measure(Spec, abc.ABC):
         """Return the statistics of two neighbouring nodes of the tree of blocks."""
 
     @abc.abstractmethod
-    def variables(self, total: Partial, trajectories: int) -> Variables:
+    def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         """Return the measure's results after all trajectories."""
 
-    def coordinates(self) -> dict[str, NDArray[np.float64]]:
+    def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
         """Return the coordinates of the dimensions the measure adds."""
         return {}
 
@@ -83,14 +81,34 @@ class MeanAndDeviation(Measure):
 
     variable: ClassVar[str]
 
-    def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
-        return {"moments": reduce.block_moments(observed, count)}
+    def reduce(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
+    ) -> Partial:
+        return {"moments": reduce.block_moments(observed[0], count)}
 
     def merge(self, left: Partial, right: Partial) -> Partial:
         return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
 
-    def variables(self, total: Partial, trajectories: int) -> Variables:
+    def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         return mean_and_deviation(self.variable, total["moments"])
+
+
+def mean_and_error(
+    name: str, dimensions: tuple[str, ...], moments: NDArray[np.float64]
+) -> Variables:
+    """Return the mean `name`, and its standard error `name`_se."""
+    n = moments[reduce.COUNT]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(n > 0, moments[reduce.MEAN], np.nan)
+        se = np.where(n > 1, np.sqrt(moments[reduce.M2] / (n - 1) / n), np.nan)
+    return {name: (dimensions, mean), f"{name}_se": (dimensions, se)}
+
+
+def binomial_error(
+    fraction: NDArray[np.float64] | np.float64, n: int
+) -> NDArray[np.float64] | np.float64:
+    """Return the standard error of a fraction of n trajectories."""
+    return np.sqrt(fraction * (1 - fraction) / n)
 
 
 def mean_and_deviation(name: str, moments: NDArray[np.float64]) -> Variables:

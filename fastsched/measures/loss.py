@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import array, reject
 from fastsched.kernels import reduce
-from fastsched.measures.base import Measure, Partial, Variables, mean_and_deviation
+from fastsched.kernels.probe import LOSS, Probe, Reading
+from fastsched.landscapes import Landscape
+from fastsched.measures.base import QUANTILES, Measure, Partial, Variables, binomial_error
+from fastsched.measures.distribution import (
+    block_distribution,
+    distributions,
+    merge_distributions,
+)
+from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
-# With fewer values beyond a quantile its standard error cannot be told.
-_FEWEST_BEYOND = 5
-_HISTOGRAM = ("keys", "counts", "extrema")
+if TYPE_CHECKING:
+    from fastsched.study import Study
 
 
 @spec
@@ -58,7 +67,7 @@ class Loss(Measure):
     Loss(quantiles=(0.5,))
     """
 
-    quantiles: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+    quantiles: tuple[float, ...] = QUANTILES
 
     def __post_init__(self) -> None:
         allowed = "strictly increasing numbers between 0 and 1 (both excluded)"
@@ -70,55 +79,24 @@ class Loss(Measure):
             reject("quantiles", self.quantiles, allowed)
         self._set(quantiles=tuple(orders.tolist()))
 
-    def reduce(self, observed: NDArray[np.float64], count: int) -> Partial:
-        partial = {"moments": reduce.block_moments(observed, count)}
-        if self.quantiles:
-            partial |= zip(_HISTOGRAM, reduce.block_histogram(observed, count), strict=True)
-        return partial
+    def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
+        return Probe(readings=(Reading(LOSS),))
+
+    def reduce(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
+    ) -> Partial:
+        return block_distribution(observed, count, bool(self.quantiles))
 
     def merge(self, left: Partial, right: Partial) -> Partial:
-        merged = {"moments": reduce.merge_moments(left["moments"], right["moments"])}
-        if self.quantiles:
-            merged["keys"], merged["counts"] = reduce.merge_histograms(
-                left["keys"], left["counts"], right["keys"], right["counts"]
-            )
-            low, high = (f(left["extrema"], right["extrema"]) for f in (np.minimum, np.maximum))
-            merged["extrema"] = np.stack([low[:, 0], high[:, 1]], axis=1)
-        return merged
+        return merge_distributions(left, right)
 
-    def variables(self, total: Partial, trajectories: int) -> Variables:
-        moments = total["moments"]
-        diverged = 1 - moments[reduce.COUNT] / trajectories
-        result = mean_and_deviation("loss", moments)
-        result |= {
+    def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
+        diverged = 1 - total["moments"][reduce.COUNT] / trajectories
+        return {
+            **distributions(("loss",), total, self.quantiles, trajectories),
             "diverged": (("step",), diverged),
-            "diverged_se": (("step",), np.sqrt(diverged * (1 - diverged) / trajectories)),
+            "diverged_se": (("step",), binomial_error(diverged, trajectories)),
         }
-        if self.quantiles:
-            quantile, se = self._quantiles(total, trajectories)
-            result["loss_quantile"] = (("quantile", "step"), quantile)
-            result["loss_quantile_se"] = (("quantile", "step"), se)
-        return result
 
-    def _quantiles(
-        self, total: Partial, trajectories: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        q = np.array(self.quantiles)
-        spread = np.sqrt(q * (1 - q) / trajectories)
-        orders = np.concatenate([q, np.maximum(q - spread, 0), np.minimum(q + spread, 1)])
-        values, widths = reduce.histogram_quantiles(
-            total["keys"], total["counts"], total["extrema"], trajectories, orders
-        )
-        middle, below, above = np.split(values, 3)
-        width = widths[: len(q)]
-        moments = total["moments"]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            sampling = (above - below) / 2
-            std = np.sqrt(moments[reduce.M2] / moments[reduce.COUNT])
-            binning = np.where(width > 0, width * np.minimum(width / (4 * std), 12**-0.5), 0.0)
-            se = np.hypot(sampling, binning)
-        few = np.minimum(q, 1 - q) * trajectories < _FEWEST_BEYOND
-        return middle, np.where(few[:, None], np.nan, se)
-
-    def coordinates(self) -> dict[str, NDArray[np.float64]]:
+    def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
         return {"quantile": np.array(self.quantiles)} if self.quantiles else {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastsched.errors import FastschedError
+from fastsched.kernels.probe import Probe, Reading, View
 from fastsched.landscapes import Dataset, Landscape
+from fastsched.landscapes.finite_sum import dataset_test_loss
 from fastsched.measures.base import MeanAndDeviation
+from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
 
@@ -34,11 +35,11 @@ class TestLoss(MeanAndDeviation):
 
     variable = "test_loss"
 
-    def readout(self, landscape: Landscape) -> Any:
+    def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
         if not isinstance(landscape, Dataset) or landscape.test_inputs is None:
             raise FastschedError(
                 f"TestLoss needs a Dataset with test_inputs and test_targets, not "
                 f"{type(landscape).__name__}"
                 + (" without them" if isinstance(landscape, Dataset) else "")
             )
-        return landscape.test_loss_function
+        return Probe(readings=(Reading(View(dataset_test_loss)),))

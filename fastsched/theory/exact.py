@@ -81,7 +81,7 @@ def exact(study: Study) -> Result:
         if isinstance(measure, Loss):
             variables |= _distribution(measure, linear_dynamics(study), study.record_steps)
             if "loss_quantile" in variables:
-                coordinates |= measure.coordinates()
+                coordinates |= measure.coordinates(study)
     return Result.from_exact(study, variables, coordinates, time.perf_counter() - started)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastsched as fs
+from fastsched.kernels.probe import Probe
 from fastsched.theory.exact import exact_curves, linear_dynamics, loss_moments
 from fastsched.theory.stationary import noise_floor
 
@@ -260,7 +261,10 @@ class _Unknown(fs.Measure):
     def __init__(self):
         pass
 
-    def reduce(self, observed, count):
+    def probe(self, landscape, optimizer, steps):
+        return Probe()
+
+    def reduce(self, observed, kept, count):
         return {}
 
     def merge(self, left, right):

@@ -1,0 +1,160 @@
+"""How far trajectories pass the minimum, and how far the loss rises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsched.errors import FastschedError, numeric, reject
+from fastsched.kernels import reduce
+from fastsched.kernels.device import device
+from fastsched.kernels.probe import LOSS, Probe
+from fastsched.landscapes import Landscape
+from fastsched.measures.base import Measure, Partial, Variables, mean_and_error
+from fastsched.optimizers import Optimizer
+from fastsched.spec import spec
+
+if TYPE_CHECKING:
+    from fastsched.study import Study
+
+_MOST_AXES = 64
+
+
+@device
+def overshoot_coordinate(before, after, gradient, velocity, start, excursion, crossings, center):
+    """Return the starting distance, the largest excursion past the center, and crossings."""
+    zero, one = type(start)(0), type(start)(1)
+    at_start = crossings < zero
+    start = after - center if at_start else start
+    old = before - center if start > zero else center - before
+    new = after - center if start > zero else center - after
+    crossed = (old < zero) != (new < zero)
+    past = max(excursion, -new) if start != zero else zero
+    count = crossings + (one if crossed else zero)
+    return start, past, zero if at_start else count
+
+
+@device
+def rise_event(time, loss, start, peak):
+    """Return the starting and the largest loss."""
+    start = loss if time == 0 else start
+    peak = loss if time == 0 else peak
+    return start, loss if loss > peak else peak
+
+
+@spec
+class Overshoot(Measure):
+    r"""Passing the minimum along each axis, and rises of the loss above its start.
+
+    With the distance x_t of a coordinate from the minimum, adds to the result, over the dimension
+    `axis`, each with its standard error `..._se`,
+
+    .. math::
+        \text{overshoot\_probability} = P\big(\min_t x_t / x_0 < 0\big), \qquad
+        \text{overshoot\_depth} = \mathrm E \max\big(0, \max_t (-x_t / x_0)\big)
+
+    and `overshoot_crossings`, the mean number of changes of side; and for the loss, without a
+    dimension, `loss_rise_probability`, the fraction of trajectories whose loss is ever above its
+    start, and `loss_rise`, the mean of the largest loss over the starting one. Depth and rise are
+    means over the trajectories for which they are finite and at most 1e30. Every update counts,
+    recorded or not.
+
+    Parameters
+    ----------
+    axes : array of int, optional
+        The coordinates to look at, increasing. By default all up to 64; beyond that, the 64 of
+        largest curvature. Axes are those of the run: of a `Quadratic` given by a matrix, or of
+        linear random features, the eigenvectors of the Hessian.
+
+    Raises
+    ------
+    FastschedError
+        The axes are not increasing indices of coordinates; or, when the study is made, the
+        landscape has no single minimum, or more than 64 coordinates of unknown curvature.
+
+    Notes
+    -----
+    Source: the classical peak overshoot of a step response, Ogata, Modern Control Engineering,
+    section 5-3; exact values of both kinds are `fastsched.theory.noise_free_overshoot` and
+    `fastsched.theory.overshoot_probability`.
+
+    Examples
+    --------
+    >>> Overshoot(axes=[0, 3])
+    Overshoot(axes=[0, 3])
+    """
+
+    axes: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.axes is None:
+            return
+        allowed = "increasing indices of coordinates, at least 0"
+        given = numeric("axes", self.axes, allowed)
+        axes = given.astype(np.int64)
+        if given.ndim != 1 or not given.size or np.any(axes != given):
+            reject("axes", self.axes, allowed)
+        if axes[0] < 0 or np.any(np.diff(axes) <= 0):
+            reject("axes", self.axes, allowed)
+        axes.setflags(write=False)
+        self._set(axes=axes)
+
+    def _chosen(self, landscape: Landscape) -> NDArray[np.int64]:
+        if self.axes is not None:
+            if self.axes[-1] >= landscape.dim:
+                reject("axes", self.axes, f"less than the landscape's dimension, {landscape.dim}")
+            return self.axes
+        if landscape.dim <= _MOST_AXES:
+            return np.arange(landscape.dim)
+        curvatures = landscape.model.axis_curvatures()
+        if curvatures is None:
+            raise FastschedError(
+                f"axes = None: axes must be given for {type(landscape).__name__} of more than "
+                f"{_MOST_AXES} coordinates"
+            )
+        return np.sort(np.argsort(-curvatures, kind="stable")[:_MOST_AXES])
+
+    def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
+        model = landscape.model
+        return Probe(
+            coordinate_function=overshoot_coordinate,
+            memories=(0.0, 0.0, -1.0),
+            event_function=rise_event,
+            watched=(LOSS,),
+            registers=(0.0, 0.0),
+            constants=(model.minimizer() - model.origin())[None],
+            finals=(0, 1),
+            axes=self._chosen(landscape),
+        )
+
+    def reduce(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
+    ) -> Partial:
+        start, peak = kept[:2]
+        distance, excursion, crossings = np.split(kept[2:], 3)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rows = [
+                excursion > 0,
+                excursion / np.abs(distance),
+                crossings,
+                (peak > start)[None],
+                (peak / start)[None],
+            ]
+        return {"moments": reduce.block_moments(np.vstack(rows).astype(np.float64), count)}
+
+    def merge(self, left: Partial, right: Partial) -> Partial:
+        return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
+
+    def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
+        by_axis, rise = total["moments"][:, :-2], total["moments"][:, -2:]
+        names = ("probability", "depth", "crossings")
+        result: Variables = {}
+        for name, moments in zip(names, np.split(by_axis, 3, axis=1), strict=True):
+            result |= mean_and_error(f"overshoot_{name}", ("axis",), moments)
+        result |= mean_and_error("loss_rise_probability", (), rise[:, 0])
+        return result | mean_and_error("loss_rise", (), rise[:, 1])
+
+    def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
+        return {"axis": self._chosen(study.landscape)}

@@ -1,0 +1,88 @@
+"""First-passage times: counts that merge, and what follows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsched.kernels import reduce
+from fastsched.measures.base import (
+    FEWEST_BEYOND,
+    QUANTILES,
+    Measure,
+    Partial,
+    Variables,
+    binomial_error,
+)
+
+if TYPE_CHECKING:
+    from fastsched.study import Study
+
+
+class FirstPassage(Measure):
+    """A measure of the first time at which something happens, censored at the last step.
+
+    Its probe keeps one number: that time, the number of updates done, or -1 where it did not
+    happen. Every trajectory is watched to the last step, so the Kaplan-Meier estimate of the
+    survival function is the fraction that goes on, and Greenwood's error that of a binomial.
+    """
+
+    prefix: ClassVar[str]
+
+    def reduce(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
+    ) -> Partial:
+        times, counts = np.unique(kept[0, :count].astype(np.int64), return_counts=True)
+        happened = times >= 0
+        return {"times": times[happened], "counts": counts[happened]}
+
+    def merge(self, left: Partial, right: Partial) -> Partial:
+        times, counts = reduce.merge_histograms(
+            left["times"], left["counts"], right["times"], right["counts"]
+        )
+        return {"times": times, "counts": counts}
+
+    def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
+        times, counts, n = total["times"], total["counts"], trajectories
+        events = int(counts.sum())
+        values = np.append(times, study.steps).astype(np.float64)
+        weights = np.append(counts, n - events) / n
+        mean = float(weights @ values)
+        variance = float(weights @ (values - mean) ** 2) * n / max(n - 1, 1)
+        gone = np.append(0, np.cumsum(counts))[
+            np.searchsorted(times, study.record_steps, side="right")
+        ]
+        survival = 1 - gone / n
+        quantile, quantile_se = _quantiles(times, counts, n)
+        probability = np.float64(events / n)
+        name = self.prefix
+        return {
+            f"{name}_probability": ((), probability),
+            f"{name}_probability_se": ((), binomial_error(probability, n)),
+            f"{name}_time": ((), np.float64(mean)),
+            f"{name}_time_se": ((), np.float64(np.sqrt(variance / n)) if n > 1 else np.nan),
+            f"{name}_time_quantile": (("quantile",), quantile),
+            f"{name}_time_quantile_se": (("quantile",), quantile_se),
+            f"{name}_survival": (("step",), survival),
+            f"{name}_survival_se": (("step",), binomial_error(survival, n)),
+        }
+
+    def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
+        return {"quantile": np.array(QUANTILES)}
+
+
+def _quantiles(
+    times: NDArray[np.int64], counts: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the times by which given fractions have passed, and their errors; NaN if never."""
+    q = np.array(QUANTILES)
+    spread = np.sqrt(q * (1 - q) / n)
+    orders = np.concatenate([q, np.maximum(q - spread, 0), np.minimum(q + spread, 1)])
+    # A fraction such as 0.95 of n trajectories need not be a whole number to the last digit.
+    wanted = np.maximum(np.ceil(orders * n - 1e-9 * n), 1)
+    values = np.append(times.astype(np.float64), np.nan)
+    middle, below, above = np.split(values[np.searchsorted(np.cumsum(counts), wanted)], 3)
+    few = np.minimum(q, 1 - q) * n < FEWEST_BEYOND
+    return middle, np.where(few, np.nan, (above - below) / 2)
