@@ -187,7 +187,8 @@ def make_arguments(study: Study) -> Arguments:
     mean, std = landscape.start_moments()
     constants = [origin[None], *(p.constants for p in probes if p.constants is not None)]
     numbers = Numbers(probes)
-    terms = sum(p.terms for p in probes)
+    slots = study.optimizer.slots + sum(len(p.memories) for p in probes)
+    sums = terms = sum(p.terms for p in probes)
     data: tuple[Any, ...] = ()
     work: tuple[Any, ...] = ()
     field = (GROUP, landscape.dim, LANES), dtype
@@ -209,7 +210,11 @@ def make_arguments(study: Study) -> Arguments:
     else:
         constants.insert(1, landscape.coordinates())
         table = np.pad(table, ((0, -steps % GROUP), (0, 0)))
-        terms = GROUP * (terms + numbers.losses)
+        sums = GROUP * (sums + numbers.losses)
+        terms = sums + 1 + slots
+        confined = [p.axes for p in probes if p.confined]
+        if confined:
+            constants.append(np.isin(np.arange(landscape.dim), np.hstack(confined))[None])
     return Arguments(
         constants=_rounded("landscape", np.vstack(constants), study.precision),
         start_moments=_rounded("start", np.stack([mean - origin, std]), study.precision),
@@ -223,12 +228,12 @@ def make_arguments(study: Study) -> Arguments:
         ledger=_ledger(study, numbers),
         scratch=(
             ((terms * LANES,), dtype),
-            ((terms, LANES), np.dtype(np.float64)),
+            ((sums, LANES), np.dtype(np.float64)),
             ((numbers.rows, LANES), np.dtype(np.float64)),
             tuple(tuple(_space(part, dtype) for part in view.work) for view in numbers.views),
             work,
         ),
-        slots=study.optimizer.slots + sum(len(p.memories) for p in probes),
+        slots=slots,
         records=len(study.record_steps),
     )
 

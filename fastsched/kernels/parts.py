@@ -36,6 +36,8 @@ class Parts:
         Those of the optimizer and the probes.
     constants : list of str
         The probes' constants of a coordinate.
+    confined : list of str
+        The memories of the probes that look at their axes only.
     """
 
     def __init__(
@@ -54,6 +56,9 @@ class Parts:
         self._constants = _named("p", [p.constant_rows for p in probes])
         self.state = [*self._own, *_flat(self._memories)]
         self.terms = _flat(self._terms)
+        self.confined = _flat(
+            [names for p, names in zip(probes, self._memories, strict=True) if p.confined]
+        )
         self.constants = _flat(self._constants)
         self._first_constant = 1 + landscape_constants
         begin = landscape_columns
@@ -99,20 +104,23 @@ class Parts:
             for k, name in enumerate(self.constants)
         ]
 
-    def step(self, column: Callable[[int], str]) -> list[str]:
+    def step(self, column: Callable[[int], str], everywhere: bool = False) -> list[str]:
         """Return statements that take a step: `g` is the gradient, `origin` the origin.
 
         Parameters
         ----------
         column : function
             From the number of a column of the table to the name of its value.
+        everywhere : bool
+            Whether only those probes take part that look at all coordinates.
         """
         met = "v0" if len(self._own) > 1 else "zero"
         arguments = [*self._own, "origin", "g", *map(column, self.update_columns)]
         lines = ["zero = origin - origin", "before = x", f"met = {met}"]
         lines.append(f"{_tuple(self._own)} = update({', '.join(arguments)})")
-        for j in range(len(self.probes)):
-            lines += self._coordinate(j, ["before", "x", "g", "met"], column)
+        for j, probe in enumerate(self.probes):
+            if not (everywhere and probe.confined):
+                lines += self._coordinate(j, ["before", "x", "g", "met"], column)
         return lines
 
     def start(self, column: Callable[[int], str]) -> list[str]:

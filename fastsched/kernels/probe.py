@@ -111,6 +111,8 @@ class Probe:
         The registers that are kept after the last step. The tally is always kept.
     axes : int array of shape (axes,)
         Coordinates whose memories are kept after the last step.
+    confined : bool
+        Whether the coordinate function need not see other coordinates.
     """
 
     coordinate_function: Any = None
@@ -126,6 +128,7 @@ class Probe:
     readings: tuple[Reading, ...] = ()
     finals: tuple[int, ...] = ()
     axes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    confined: bool = False
 
     @property
     def constant_rows(self) -> int:

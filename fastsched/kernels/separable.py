@@ -2,6 +2,10 @@
 
 Four steps of a coordinate are taken in one visit: its state is loaded once, and the four
 normals come from one Philox block. What the measures see are sums over coordinates.
+
+A visit copies the state into the array of the terms and works there: LLVM makes vector code of a
+loop only if a few comparisons of addresses can show that what it writes is not what it reads, and
+within one array none are needed.
 """
 
 from __future__ import annotations
@@ -26,19 +30,25 @@ _ADVANCE = """\
                     terms[k * width + lane - first] = 0
             for i in range(chunk, min(chunk + {chunk}, dim)):
 {load_constants_deep}
-                for lane in range(first, last):
-{load_state}
-                    {normals} = normals(
-                        np.uint32(i), np.uint32(group), np.uint32(trajectory + lane), _NOISE, keys
-                    )
-{steps}
-{store_state}
+{visit}
             for k in range({group_rows}):
                 for lane in range(first, last):
                     sums[k, lane - first] += terms[k * width + lane - first]
         for k in range(min({group}, steps - t)):
             if {wanted}:
                 {notice}
+"""
+
+_VISIT = """\
+{load}
+for lane in range(first, last):
+{load_state}
+    {normals} = normals(
+        np.uint32(i), np.uint32(group), np.uint32(trajectory + lane), _NOISE, keys
+    )
+{steps}
+{store_state}
+{store}
 """
 
 
@@ -89,11 +99,37 @@ def separable_source(
             f"    numbers[{row}, lane - first] = sums[{m}, lane - first]",
         ]
 
-    steps = []
-    for k in range(GROUP):
-        steps.append(f"g = gradient(x, z{k}, h{k}_0, {', '.join(c)})")
-        steps += parts.step(lambda column, k=k: f"h{k}_{column}")
-        steps += add_terms(k)
+    def visit(everywhere: bool) -> str:
+        places = {
+            name: (f"terms[{GROUP * rows + j} * width + lane - first]", f"state[{j}, i, lane]")
+            for j, name in enumerate(parts.state)
+            if not everywhere or name not in parts.confined
+        }
+        steps = []
+        for k in range(GROUP):
+            steps.append(f"g = gradient(x, z{k}, h{k}_0, {', '.join(c)})")
+            steps += parts.step(lambda column, k=k: f"h{k}_{column}", everywhere)
+            steps += add_terms(k)
+        lanes = "for lane in range(first, last): "
+        return _VISIT.format(
+            load="\n".join(f"{lanes}{here} = {there}" for here, there in places.values()),
+            load_state=indent([f"{name} = {here}" for name, (here, _) in places.items()], 4),
+            normals=", ".join(z),
+            steps=indent(steps, 4),
+            store_state=indent([f"{here} = {name}" for name, (here, _) in places.items()], 4),
+            store="\n".join(f"{lanes}{there} = {here}" for here, there in places.values()),
+        )
+
+    if parts.confined:
+        flag = f"constants[{1 + constants + len(parts.constants)}, i] != 0"
+        branches = {f"if {flag}:": visit(False), "else:": visit(True)}
+        visits = [
+            line
+            for condition, text in branches.items()
+            for line in (condition, *indent(text.splitlines(), 4).splitlines())
+        ]
+    else:
+        visits = visit(False).splitlines()
     start = parts.start(lambda column: f"h{column}")
     template = HEADER + NOTICE_AND_START + _ADVANCE + RUN_TILES
     return template.format(
@@ -105,7 +141,6 @@ def separable_source(
         chunk=CHUNK,
         rows=rows,
         group_rows=GROUP * rows,
-        normals=", ".join(z),
         load_start_coefficients=indent(
             [f"h{column} = table[0, {column}]" for column in range(parts.columns)], 4
         ),
@@ -114,9 +149,7 @@ def separable_source(
         start=indent(start + add_terms(0), 16),
         finish_start="",
         load_table=indent([f"{name} = table[t + {k}, {col}]" for k, col, name in table], 8),
-        load_state=indent(parts.load_state(), 20),
-        steps=indent(steps, 20),
-        store_state=indent(parts.store_state(), 20),
+        visit=indent(visits, 16),
         wanted=parts.wanted("t + k + 1"),
         notice=NOTICE.format(time="t + k + 1", sums=f"sums[{rows} * k:{rows} * k + {rows}]"),
         **parts.notice(len(parts.points), see_loss),

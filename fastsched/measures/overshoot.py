@@ -118,6 +118,7 @@ class Overshoot(Measure):
 
     def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
         model = landscape.model
+        axes = self._chosen(landscape)
         return Probe(
             coordinate_function=overshoot_coordinate,
             memories=(0.0, 0.0, -1.0),
@@ -126,7 +127,8 @@ class Overshoot(Measure):
             registers=(0.0, 0.0),
             constants=(model.minimizer() - model.origin())[None],
             finals=(0, 1),
-            axes=self._chosen(landscape),
+            axes=axes,
+            confined=len(axes) < model.dim,
         )
 
     def reduce(
