@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "scripts").glob("*.py"))
+HELPERS = {"study.py"}
+SCRIPTS = sorted(
+    path
+    for path in (Path(__file__).parents[1] / "scripts").glob("*.py")
+    if path.name not in HELPERS
+)
 
 
 @pytest.mark.slow

@@ -152,7 +152,8 @@ class Parts:
     def add_terms(self, first_row: int = 0) -> list[str]:
         """Return statements that add a coordinate's terms to their sums."""
         return [
-            f"terms[{first_row + k} * width + lane - first] += {name}" for k, name in enumerate(self.terms)
+            f"terms[{first_row + k} * width + lane - first] += {name}"
+            for k, name in enumerate(self.terms)
         ]
 
     def notice(

@@ -79,7 +79,8 @@ class Escape(FirstPassage):
         \mathrm{se}(\hat r) = \frac{\hat r}{\sqrt D}
 
     of D escapes, with `escape_rate_low` and `escape_rate_high`, the ends of its exact 95 %
-    interval for Poisson counts, which also holds for few escapes or none.
+    interval for Poisson counts, which also holds for few escapes or none. All are NaN where every
+    trajectory starts outside.
 
     Parameters
     ----------
@@ -178,8 +179,7 @@ class Escape(FirstPassage):
         tail = (1 - _CONFIDENCE) / 2
         low = stats.chi2.ppf(tail, 2 * events) / 2 if events else 0.0
         high = stats.chi2.isf(tail, 2 * events + 2) / 2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rates = np.array([events, np.sqrt(events), low, high]) / exposure
+        rates = np.array([events, np.sqrt(events), low, high]) / (exposure or np.nan)
         names = ("escape_rate", "escape_rate_se", "escape_rate_low", "escape_rate_high")
         return super().variables(total, study, trajectories) | {
             name: ((), rate) for name, rate in zip(names, rates, strict=True)
