@@ -27,7 +27,7 @@ from fastsched.measures import (
     Sharpness,
     TestLoss,
 )
-from fastsched.optimizers import SGD, Optimizer
+from fastsched.optimizers import SGD, Adam, AdamW, Optimizer, SignSGD
 from fastsched.result import Result, load
 from fastsched.run import RunFailed, run
 from fastsched.schedules import (
@@ -57,6 +57,8 @@ from fastsched.version import VERSION as __version__
 __all__ = [
     "SGD",
     "WSD",
+    "Adam",
+    "AdamW",
     "Alignment",
     "Average",
     "Basins",
@@ -95,6 +97,7 @@ __all__ = [
     "RunFailed",
     "Schedule",
     "Sharpness",
+    "SignSGD",
     "StepDecay",
     "Study",
     "Table",

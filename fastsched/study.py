@@ -90,6 +90,7 @@ class Study(Spec):
             reject("landscape", self.landscape, "a Landscape, e.g. fs.Quadratic([1.0, 0.1])")
         if not isinstance(self.optimizer, Optimizer):
             reject("optimizer", self.optimizer, "an Optimizer, e.g. fs.SGD(lr=0.1)")
+        self._refuse_rotated()
         measures = (self.measures,) if isinstance(self.measures, Measure) else self.measures
         if not isinstance(measures, (tuple, list)) or not all(
             isinstance(measure, Measure) for measure in measures
@@ -118,6 +119,15 @@ class Study(Spec):
         self.batch_sizes()
         self.optimizer.hyperparameters(self.steps)
         _ = self.probes
+
+    def _refuse_rotated(self) -> None:
+        remedy = self.landscape.rotated
+        if remedy is not None and not self.optimizer.ROTATION_EQUIVARIANT:
+            name, landscape = type(self.optimizer).__name__, type(self.landscape).__name__
+            raise FastschedError(
+                f"optimizer = {self.optimizer!r}: {name} acts coordinate by coordinate, and this "
+                f"{landscape} runs in the eigenvectors of its Hessian: {remedy}, or take SGD"
+            )
 
     @functools.cached_property
     def probes(self) -> tuple[Probe, ...]:

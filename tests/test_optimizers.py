@@ -104,7 +104,7 @@ def test_decay_rules_in_numbers():
 
     def factors(decay):
         optimizer = fs.SGD(schedule, weight_decay=0.5, decay=decay)
-        return 1 + optimizer.decoupled_shrinkage(optimizer.hyperparameters(2))
+        return 1 - optimizer.decays(optimizer.hyperparameters(2))[1]
 
     np.testing.assert_allclose(factors("lr"), [0.9, 0.95])
     np.testing.assert_allclose(factors("schedule"), [0.5, 0.75])

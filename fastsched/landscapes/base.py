@@ -103,6 +103,11 @@ class Landscape(Spec, abc.ABC):
         """Return a point in the coordinates of the run, in which `origin` is given."""
         return theta
 
+    @property
+    def rotated(self) -> str | None:
+        """How to avoid that the run has other coordinates than theta; None if it has not."""
+        return None
+
     def minimizer(self) -> NDArray[np.float64]:
         """Return the minimum, in the coordinates of the run, shape (d,).
 

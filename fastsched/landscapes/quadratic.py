@@ -215,6 +215,10 @@ class Quadratic(Separable):
     def run_coordinates(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.to_eigenbasis(theta)
 
+    @property
+    def rotated(self) -> str | None:
+        return "give curvature as eigenvalues" if self.curvature.ndim == 2 else None
+
     def minimizer(self) -> NDArray[np.float64]:
         return self.origin()
 

@@ -205,6 +205,10 @@ class RandomFeatures(Landscape):
     def run_coordinates(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._problem.basis.T @ theta if self._reduced else theta
 
+    @property
+    def rotated(self) -> str | None:
+        return "give brute_force=True" if self._reduced else None
+
     @functools.cached_property
     def model(self) -> LeastSquares | DrawnFeatures:
         if not self._reduced:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import optimize, special
 
 from fastsched.errors import NoExactTheory, integer, real, reject
-from fastsched.optimizers import SGD
+from fastsched.optimizers import SGD, AdamW
 
 
 class ComputeOptimal(NamedTuple):
@@ -65,12 +65,12 @@ def inverse_time_factor(alpha: float, beta: float, curvature: float, steps: int)
     return float(special.gammasgn(high) * special.gammasgn(low) * np.exp(size))
 
 
-def decay_shrinkage(optimizer: SGD, steps: int) -> float:
+def decay_shrinkage(optimizer: SGD | AdamW, steps: int) -> float:
     """Return the product of the factors by which decoupled decay shrinks the parameters.
 
     Parameters
     ----------
-    optimizer : SGD
+    optimizer : SGD or AdamW
         With a decoupled decay: "lr", "schedule" or "constant".
     steps : int
         Number of updates, at least 1.
@@ -91,10 +91,11 @@ def decay_shrinkage(optimizer: SGD, steps: int) -> float:
     >>> round(decay_shrinkage(SGD(0.01, weight_decay=0.1, decay="lr"), 100), 10)
     0.9047921471
     """
-    if not isinstance(optimizer, SGD) or optimizer.decay == "coupled":
-        reject("optimizer", optimizer, 'SGD with the decay "lr", "schedule" or "constant"')
+    if not isinstance(optimizer, (SGD, AdamW)) or optimizer.decay == "coupled":
+        allowed = 'SGD or AdamW with the decay "lr", "schedule" or "constant"'
+        reject("optimizer", optimizer, allowed)
     values = optimizer.hyperparameters(integer("steps", steps, minimum=1))
-    return float(np.prod(1 + optimizer.decoupled_shrinkage(values)))
+    return float(np.prod(1 - optimizer.decays(values)[1]))
 
 
 def compute_optimal_exponents(alpha: float, beta: float) -> ComputeOptimal:

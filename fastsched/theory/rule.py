@@ -92,12 +92,8 @@ def linear_rule(
     )
     rows = 1 if constant else steps
     values = optimizer.hyperparameters(rows)
-    lr, mu, decay = values["lr"], values["momentum"], values["weight_decay"]
-    if optimizer.decay == "coupled":
-        coupled, shrinkage = decay, np.zeros(rows)
-    else:
-        scale = {"lr": lr, "schedule": lr / (lr[0] or 1.0), "constant": np.ones(rows)}
-        coupled, shrinkage = np.zeros(rows), scale[optimizer.decay] * decay
+    lr, mu = values["lr"], values["momentum"]
+    coupled, shrinkage = optimizer.decays(values)
     total = -lr * (1 + mu) if optimizer.nesterov else -lr
     if optimizer.velocity == "pytorch":
         inner, outer = np.ones(rows), -lr * (mu if optimizer.nesterov else 1.0)
