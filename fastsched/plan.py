@@ -204,17 +204,18 @@ def make_arguments(study: Study) -> Arguments:
             *(((n, LANES), dtype) for n in counts),
             ((2 * landscape.sums, LANES), np.dtype(np.float64)),
         )
-    elif numbers.views:
+    elif isinstance(landscape, Separable) and numbers.views:
         data = (landscape.coordinates(),)
         work = field, ()
-    else:
+    elif isinstance(landscape, Separable):
         constants.insert(1, landscape.coordinates())
         table = np.pad(table, ((0, -steps % GROUP), (0, 0)))
         sums = GROUP * (sums + numbers.losses)
         terms = sums + 1 + slots
         confined = [p.axes for p in probes if p.confined]
         if confined:
-            constants.append(np.isin(np.arange(landscape.dim), np.hstack(confined))[None])
+            seen = np.isin(np.arange(landscape.dim), np.hstack(confined))
+            constants.append(seen[None].astype(np.float64))
     return Arguments(
         constants=_rounded("landscape", np.vstack(constants), study.precision),
         start_moments=_rounded("start", np.stack([mean - origin, std]), study.precision),

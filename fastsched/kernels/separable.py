@@ -108,7 +108,7 @@ def separable_source(
         steps = []
         for k in range(GROUP):
             steps.append(f"g = gradient(x, z{k}, h{k}_0, {', '.join(c)})")
-            steps += parts.step(lambda column, k=k: f"h{k}_{column}", everywhere)
+            steps += parts.step(f"h{k}_{{}}".format, everywhere)
             steps += add_terms(k)
         lanes = "for lane in range(first, last): "
         return _VISIT.format(

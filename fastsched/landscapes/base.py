@@ -48,19 +48,20 @@ class Normal(Spec):
 
 
 class BasinMap(NamedTuple):
-    """BasinMap of attraction, numbered from 0.
+    """Basins of attraction, numbered from 0.
 
     Attributes
     ----------
     view : View
         The number of the iterate's basin.
-    count : int
+    basins : int
+        How many there are.
     at_records : bool, default False
         Whether finding it is so costly that it is done at recorded steps only.
     """
 
     view: View
-    count: int
+    basins: int
     at_records: bool = False
 
 

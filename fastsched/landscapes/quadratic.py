@@ -217,7 +217,7 @@ class Quadratic(Separable):
 
     @property
     def rotated(self) -> str | None:
-        return "give curvature as eigenvalues" if self.curvature.ndim == 2 else None
+        return "give curvature as eigenvalues" if self._rotated else None
 
     def minimizer(self) -> NDArray[np.float64]:
         return self.origin()

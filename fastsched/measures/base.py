@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Partial = dict[str, NDArray[Any]]
 """Statistics of some trajectories, as plain arrays."""
 
-Variables = dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]
+Variables = dict[str, tuple[tuple[str, ...], NDArray[np.float64] | float]]
 """Results by name: dimensions and values."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -104,11 +104,10 @@ def mean_and_error(
     return {name: (dimensions, mean), f"{name}_se": (dimensions, se)}
 
 
-def binomial_error(
-    fraction: NDArray[np.float64] | np.float64, n: int
-) -> NDArray[np.float64] | np.float64:
+def binomial_error(fraction: NDArray[np.float64] | float, n: int) -> NDArray[np.float64]:
     """Return the standard error of a fraction of n trajectories."""
-    return np.sqrt(fraction * (1 - fraction) / n)
+    fraction = np.asarray(fraction)
+    return np.asarray(np.sqrt(fraction * (1 - fraction) / n))
 
 
 def mean_and_deviation(name: str, moments: NDArray[np.float64]) -> Variables:

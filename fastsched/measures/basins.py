@@ -64,8 +64,8 @@ class Basins(Measure):
             event_function=basins_event,
             watched=(basins.view,),
             registers=(0.0,),
-            coefficients=np.full((steps, 1), float(basins.count)),
-            tally=basins.count**2,
+            coefficients=np.full((steps, 1), float(basins.basins)),
+            tally=basins.basins**2,
             at_records=basins.at_records,
             readings=(Reading(basins.view),),
             finals=(0,),
@@ -103,5 +103,5 @@ class Basins(Measure):
         }
 
     def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
-        basins = np.arange(study.landscape.model.basins.count)
+        basins = np.arange(study.landscape.model.basins.basins)
         return {"basin": basins, "to_basin": basins}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -56,13 +57,13 @@ class FirstPassage(Measure):
         ]
         survival = 1 - gone / n
         quantile, quantile_se = _quantiles(times, counts, n)
-        probability = np.float64(events / n)
+        probability = events / n
         name = self.prefix
         return {
             f"{name}_probability": ((), probability),
             f"{name}_probability_se": ((), binomial_error(probability, n)),
-            f"{name}_time": ((), np.float64(mean)),
-            f"{name}_time_se": ((), np.float64(np.sqrt(variance / n)) if n > 1 else np.nan),
+            f"{name}_time": ((), mean),
+            f"{name}_time_se": ((), math.sqrt(variance / n) if n > 1 else math.nan),
             f"{name}_time_quantile": (("quantile",), quantile),
             f"{name}_time_quantile_se": (("quantile",), quantile_se),
             f"{name}_survival": (("step",), survival),
