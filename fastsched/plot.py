@@ -25,25 +25,59 @@ _REFERENCE = "0.55"
 
 def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) -> Axes:
     """Draw the loss of a result; see `Result.plot`."""
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
-    lr = getattr(result.study.optimizer, "lr", None)
+    ax = ax or _new_axes()
     right = ax.get_xlim()[1] if ax.lines else 1.0
     colour = f"C{len(ax.lines)}" if ax.lines else _CURVE
-    name = f"lr = {shortened(lr, 80)}" if label is None else label
+    name = label or _rate(result)
     z = _largest_z(result)
     first = not ax.lines
     _draw_curve(result, ax, colour, f"{name}\n{z}" if z else name)
     _draw_exact(result, ax, "exact mean" if first else None)
     ax.set_xlim(0, max(right, float(result.study.steps)))
+    _finish(result, ax, "loss")
+    return ax
+
+
+def plot_variable(
+    result: Result, variable: str, ax: Axes | None = None, label: str | None = None
+) -> Axes:
+    """Draw a variable over the steps; see `Result.plot`."""
+    ax = ax or _new_axes()
+    name = label or _rate(result)
+    values = result.data[variable].transpose("step", ...)
+    step, error = values["step"].values, result.data.get(f"{variable}_se")
+    kind = next((str(d) for d in values.dims if d != "step"), None)
+    for k in range(values[kind].size if kind else 1):
+        part = {kind: k} if kind else {}
+        curve = values.isel(part).values
+        text = f"{kind} {values[kind].values[k]:g}, {name}" if kind else name
+        colour = f"C{len(ax.lines)}"
+        ax.plot(step, curve, color=colour, linewidth=1.5, label=text)
+        if error is not None:
+            band = 2 * error.transpose("step", ...).isel(part).values
+            ax.fill_between(step, curve - band, curve + band, color=colour, alpha=0.3, linewidth=0)
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(left=0)
+    _finish(result, ax, variable.replace("_", " ") + (", ± 2 se" if error is not None else ""))
+    return ax
+
+
+def _new_axes() -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
+
+
+def _rate(result: Result) -> str:
+    return f"lr = {shortened(getattr(result.study.optimizer, 'lr', None), 80)}"
+
+
+def _finish(result: Result, ax: Axes, ylabel: str) -> None:
     ax.set_xlabel("step (updates)")
-    ax.set_ylabel("loss")
+    ax.set_ylabel(ylabel)
     ax.legend(frameon=False, fontsize="small")
     if not result.complete:
         ax.set_title(f"interrupted after {result.trajectories:,} trajectories", fontsize="small")
-    return ax
 
 
 def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
@@ -99,7 +133,8 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
     data = result.data
     step, mean = data["step"].values, data["loss"].values
     if "loss_quantile" in data:
-        orders, values = data["quantile"].values, data["loss_quantile"].values
+        quantiles = data["loss_quantile"].dropna("quantile", how="all")
+        orders, values = quantiles["quantile"].values, quantiles.values
         for k in range(len(orders) // 2):
             ax.fill_between(
                 step,

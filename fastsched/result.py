@@ -168,9 +168,11 @@ class Result:
             temporary.unlink(missing_ok=True)
 
     def summary(self, rows: int = 12) -> str:
-        """Return a table of the loss at some of the recorded steps, as text.
+        """Return what was found, as text: a table of the loss, and the numbers of the measures.
 
-        Where there is exact theory, the exact value and the z-score stand beside the estimate.
+        The table has some of the recorded steps; where there is exact theory, the exact value
+        and the z-score stand beside the estimate. Below it stand the numbers without a step,
+        such as an escape probability, and the names of all others.
 
         Parameters
         ----------
@@ -195,8 +197,18 @@ class Result:
         if irreducible:
             head.append(f"the loss leaves out the irreducible risk {irreducible:.6g}")
         columns = self._columns()
-        if not columns:
-            return "\n".join([*head, repr(self.data)])
+        lines = [*head, "", *self._table(columns, rows)] if columns else head
+        worst = float(self.data["diverged"].max()) if "diverged" in self.data else 0.0
+        if worst > 0:
+            finite = self.trajectories - round(worst * self.trajectories)
+            lines.append(
+                f"diverged: up to {100 * worst:.3g} % of the trajectories; there mean and "
+                f"standard deviation are over the other {finite:,}, quantiles over all"
+            )
+        return "\n".join([*lines, *self._others({name for name, _, _ in columns})])
+
+    def _table(self, columns: list[tuple[str, NDArray[np.float64], str]], rows: int) -> list[str]:
+        """Return lines with the columns at so many of the steps."""
         chosen = np.unique(np.rint(np.linspace(0, self.data.sizes["step"] - 1, rows)).astype(int))
         table = [["step", *(name for name, _, _ in columns)]]
         table += [
@@ -209,15 +221,32 @@ class Result:
             ]
             for k in chosen
         ]
-        lines = [*head, "", *format_table(table)]
-        worst = float(self.data["diverged"].max()) if "diverged" in self.data else 0.0
-        if worst > 0:
-            finite = self.trajectories - round(worst * self.trajectories)
-            lines.append(
-                f"diverged: up to {100 * worst:.3g} % of the trajectories; there mean and "
-                f"standard deviation are over the other {finite:,}, quantiles over all"
-            )
-        return "\n".join(lines)
+        return format_table(table)
+
+    def _others(self, shown: set[str]) -> list[str]:
+        """Return lines with the numbers without a dimension, and the names of the others."""
+        shown = shown | {"loss_quantile", "average_loss", "diverged"}
+        names = [
+            str(name)
+            for name in self.data
+            if not str(name).endswith(("_se", "_std")) and name not in shown
+        ]
+        numbers = [
+            [
+                name,
+                f"{self.data[name].item():.6g}",
+                f"+- {self.data[name + '_se'].item():.2g}" if name + "_se" in self.data else "",
+            ]
+            for name in names
+            if not self.data[name].dims
+        ]
+        curves = [
+            f"{name} ({', '.join(map(str, self.data[name].dims))})"
+            for name in names
+            if self.data[name].dims
+        ]
+        lines = ["", *format_table(numbers)] if numbers else []
+        return [*lines, "", f"in .data also: {', '.join(curves)}"] if curves else lines
 
     def _columns(self) -> list[tuple[str, NDArray[np.float64], str]]:
         """Return name, values and format of each column of the summary's table."""
@@ -232,30 +261,48 @@ class Result:
                     columns.append(("exact", self.exact[name].values, ".4g"))
                     columns.append(("z", self.z_scores[name].values, ".1f"))
         if "loss_quantile" in self.data:
-            for order, values in zip(
-                self.data["quantile"].values, self.data["loss_quantile"].values, strict=True
-            ):
-                columns.append((f"{100 * order:g} %", values, ".4g"))
+            # The orders of other measures are in the same dimension.
+            for values in self.data["loss_quantile"].dropna("quantile", how="all"):
+                columns.append((f"{100 * values['quantile'].item():g} %", values.values, ".4g"))
         return columns
 
     def __repr__(self) -> str:
         return self.summary()
 
-    def plot(self, ax: Axes | None = None, label: str | None = None) -> Axes:
-        """Draw the loss over the steps: mean with two standard errors, and quantile bands.
+    def plot(
+        self, ax: Axes | None = None, label: str | None = None, variable: str | None = None
+    ) -> Axes:
+        """Draw a variable over the steps, by default the loss.
 
-        Where there is exact theory, the exact mean is drawn over the estimate, and the legend
-        tells the largest z-score.
+        The curve is the mean with two standard errors. The loss has bands of its quantiles,
+        and, where there is exact theory, the exact mean drawn over it and the largest z-score in
+        the legend. A variable with one more dimension, such as `basin_occupancy`, has a curve
+        for each value of it.
 
         Parameters
         ----------
         ax : matplotlib Axes, default a new figure's
         label : str, default the learning rate
             Name of the curve in the legend.
-        """
-        from fastsched.plot import plot_loss
+        variable : str, optional
+            Name of a variable over `step`; by default the loss if it was measured, else the
+            first one.
 
-        return plot_loss(self, ax, label)
+        Raises
+        ------
+        FastschedError
+            There is no such variable over `step`.
+        """
+        from fastsched.plot import plot_loss, plot_variable
+
+        names = [str(n) for n in self.data if "step" in self.data[n].dims and self.data[n].ndim < 3]
+        curves = [name for name in names if not name.endswith("_se")]
+        chosen = variable or ("loss" if "loss" in curves else next(iter(curves), ""))
+        if chosen not in curves:
+            reject("variable", variable, f"one over step: {', '.join(curves) or 'there is none'}")
+        if chosen == "loss":
+            return plot_loss(self, ax, label)
+        return plot_variable(self, chosen, ax, label)
 
 
 def _provenance(study: Study, seconds: float) -> dict[str, Any]:

@@ -109,6 +109,39 @@ def test_plot(result, tmp_path):
     assert (tmp_path / "fig.png").stat().st_size > 10_000
 
 
+@pytest.fixture(scope="module")
+def passage():
+    """A result with numbers without a step, curves, and quantiles of other orders."""
+    study = fs.Study(
+        fs.DoubleWell(noise=1.0, start=-1.0),
+        fs.SGD(0.1),
+        40,
+        500,
+        measures=(fs.Loss((0.5,)), fs.Escape(), fs.Basins()),
+    )
+    return fs.run(study, progress=False)
+
+
+def test_summary_of_other_measures(passage):
+    text = passage.summary(3)
+    assert " ".join(text.splitlines()[3].split()) == "step loss +- std +- 50 %"
+    probability = passage["escape_probability"].item()
+    error = passage["escape_probability_se"].item()
+    assert ["escape_probability", f"{probability:.6g}", "+-", f"{error:.2g}"] in [
+        line.split() for line in text.splitlines()
+    ]
+    assert "in .data also: escape_time_quantile (quantile), escape_survival (step)" in text
+
+
+def test_plot_of_other_measures(passage):
+    assert passage.plot().get_ylabel() == "loss"
+    ax = passage.plot(variable="basin_occupancy", label="constant")
+    assert [line.get_label() for line in ax.lines] == ["basin 0, constant", "basin 1, constant"]
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), passage["basin_occupancy"].sel(basin=1))
+    with pytest.raises(fs.FastschedError, match="variable = 'hitting_time': variable must be one"):
+        passage.plot(variable="hitting_time")
+
+
 def test_demo(tmp_path, capsys):
     results = demo(tmp_path / "zoo.png", trajectories=32, progress=False)
     assert list(results) == list(zoo())
