@@ -145,8 +145,9 @@ class Arguments:
     Attributes
     ----------
     constants : array of shape (1 + constants, d)
-        The landscape's origin, the constants of a separable or summed landscape, and those of
-        the probes.
+        The landscape's origin, the constants of a separable or summed landscape, those of the
+        probes, and of a separable landscape, where probes look at some coordinates only, a row
+        that is not zero at these.
     start_moments : array of shape (2, d)
         Mean displacement from the origin, and standard deviation, of the start.
     table : array of shape (steps, columns)

@@ -30,7 +30,7 @@ _ADVANCE = """\
                     terms[k * width + lane - first] = 0
             for i in range(chunk, min(chunk + {chunk}, dim)):
 {load_constants_deep}
-{visit}
+{visits}
             for k in range({group_rows}):
                 for lane in range(first, last):
                     sums[k, lane - first] += terms[k * width + lane - first]
@@ -99,7 +99,7 @@ def separable_source(
             f"    numbers[{row}, lane - first] = sums[{m}, lane - first]",
         ]
 
-    def visit(everywhere: bool) -> str:
+    def visit(everywhere: bool) -> list[str]:
         places = {
             name: (f"terms[{GROUP * rows + j} * width + lane - first]", f"state[{j}, i, lane]")
             for j, name in enumerate(parts.state)
@@ -111,7 +111,7 @@ def separable_source(
             steps += parts.step(f"h{k}_{{}}".format, everywhere)
             steps += add_terms(k)
         lanes = "for lane in range(first, last): "
-        return _VISIT.format(
+        text = _VISIT.format(
             load="\n".join(f"{lanes}{here} = {there}" for here, there in places.values()),
             load_state=indent([f"{name} = {here}" for name, (here, _) in places.items()], 4),
             normals=", ".join(z),
@@ -119,17 +119,13 @@ def separable_source(
             store_state=indent([f"{here} = {name}" for name, (here, _) in places.items()], 4),
             store="\n".join(f"{lanes}{there} = {here}" for here, there in places.values()),
         )
+        return text.splitlines()
 
+    visits = visit(False)
     if parts.confined:
-        flag = f"constants[{1 + constants + len(parts.constants)}, i] != 0"
-        branches = {f"if {flag}:": visit(False), "else:": visit(True)}
-        visits = [
-            line
-            for condition, text in branches.items()
-            for line in (condition, *indent(text.splitlines(), 4).splitlines())
-        ]
-    else:
-        visits = visit(False).splitlines()
+        looked_at = f"constants[{1 + constants + len(parts.constants)}, i] != 0"
+        branches = {f"if {looked_at}:": visits, "else:": visit(True)}
+        visits = [s for head, body in branches.items() for s in (head, *(f"    {b}" for b in body))]
     start = parts.start(lambda column: f"h{column}")
     template = HEADER + NOTICE_AND_START + _ADVANCE + RUN_TILES
     return template.format(
@@ -149,7 +145,7 @@ def separable_source(
         start=indent(start + add_terms(0), 16),
         finish_start="",
         load_table=indent([f"{name} = table[t + {k}, {col}]" for k, col, name in table], 8),
-        visit=indent(visits, 16),
+        visits=indent(visits, 16),
         wanted=parts.wanted("t + k + 1"),
         notice=NOTICE.format(time="t + k + 1", sums=f"sums[{rows} * k:{rows} * k + {rows}]"),
         **parts.notice(len(parts.points), see_loss),
