@@ -148,7 +148,8 @@ def test_average_is_that_of_the_iterates(name):
     )
     both = plain.replace(measures=(fs.Average("ema", decay=0.0), fs.Loss()))
     a, b = (fs.run(study, progress=False) for study in (plain, both))
-    np.testing.assert_array_equal(a["loss"], b["loss"])
+    # The compiler may contract other multiplications and additions.
+    np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-12)
     np.testing.assert_allclose(b["average_loss"], b["loss"], rtol=1e-12)
 
 

@@ -99,7 +99,10 @@ def test_residual_risk_of_drawn_features(alpha, beta):
         (lambda: compute_optimal_exponents(0.2, 0.1), "beta = 0.1"),
         (lambda: residual_risk(1.0, 0.5, 100, 100), "features = 100"),
         (lambda: inverse_time_factor(1.0, 0.0, 1.0, 3), "beta = 0.0"),
-        (lambda: decay_shrinkage(fs.SGD(0.1, weight_decay=0.1), 10), "optimizer must be SGD with"),
+        (
+            lambda: decay_shrinkage(fs.SGD(0.1, weight_decay=0.1), 10),
+            "optimizer must be SGD or AdamW with",
+        ),
     ],
 )
 def test_bad_parameters(call, message):
