@@ -63,10 +63,16 @@ def with_error(value: float, error: float, digits: int = 2) -> str:
     """Return `value ± error`, to so many digits of the error."""
     if not error > 0:
         return f"{value:.4g}"
-    decimals = max(0, digits - 1 - int(f"{error:e}".split("e")[1]))
-    if decimals > 6:
-        return f"{value:.3e} ± {error:.1e}"
+    decimals = digits - 1 - _exponent(error)
+    if decimals > 6 or max(abs(value), error) >= 1e7:
+        mantissa = max(0, decimals + _exponent(value))
+        return f"{value:.{mantissa}e} ± {error:.{digits - 1}e}"
+    decimals = max(0, decimals)
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{value:e}".split("e")[1])
 
 
 def main(study: Callable[[bool], Outcome]) -> None:
