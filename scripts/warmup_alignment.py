@@ -23,12 +23,13 @@ of the edge of stability, rate = 2 / curvature.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import COLOURS, Finding, Outcome, main, verdict, with_error
 
 import fastsched as fs
 
@@ -148,22 +149,15 @@ def largest_z(results: dict[str, Results]) -> tuple[float, float]:
     return loss, cosine
 
 
-def cosine_at(result: fs.Result, step: int) -> NDArray[np.float64]:
-    """Return mean cosine and error."""
-    at = result.data.sel(step=step)
-    return np.array([at["gradient_alignment"], at["gradient_alignment_se"]])
+def difference(a: fs.Result, at: int, b: fs.Result, other: int) -> tuple[float, float]:
+    """Return the mean cosine of `a` at a step less that of `b` at another, and its error."""
+    first, second = a.data.sel(step=at), b.data.sel(step=other)
+    value = first["gradient_alignment"] - second["gradient_alignment"]
+    error = np.hypot(first["gradient_alignment_se"], second["gradient_alignment_se"])
+    return float(value), float(error)
 
 
-def difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """Return a - b of two means with errors, and its error were they independent."""
-    return float(a[0] - b[0]), float(np.hypot(a[1], b[1]))
-
-
-def verdict(holds: list[bool]) -> str:
-    return HOLDS if all(holds) else HOLDS_ONLY_WHEN if any(holds) else DOES_NOT_HOLD
-
-
-def listed(values: list[float]) -> str:
+def listed(values: Iterable[float]) -> str:
     return ", ".join(f"{value:g}" for value in values) or "none"
 
 
@@ -180,6 +174,11 @@ def judge_throws(results: dict[str, Results]) -> Finding:
         for peak in cold[:2]:
             values = (f"{with_error(*case.thrown(runs[peak, w]))} ({w})" for w in WARMUPS)
             numbers.append(f"{case.name}, peak {peak:g}: {case.throw} {', '.join(values)}")
+    ends = (results[FLANK.name][FLANK.shown, w].data.sel(basin=0) for w in WARMUPS)
+    left = (with_error(float(e["basin_final"]), float(e["basin_final_se"])) for e in ends)
+    numbers.append(
+        f"of {FLANK.name}, peak {FLANK.shown:g}, end in the other well {', '.join(left)}"
+    )
     return Finding(
         "6. A large rate from a random start throws the iterate into a bad region; linear warm-up "
         "prevents it.",
@@ -194,36 +193,48 @@ def judge_alignment(results: dict[str, Results]) -> list[Finding]:
     rises, leads, changes, gaps = {}, {}, [], []
     for case in CASES:
         runs = {w: results[case.name][case.shown, w] for w in WARMUPS}
-        for w in WARMUPS[1:]:
-            name = f"{case.name}, {w} steps"
-            change, cold = (
-                difference(cosine_at(runs[k], w), cosine_at(runs[k], 0)) for k in (w, 0)
-            )
-            gap = difference(cosine_at(runs[w], w // 2), cosine_at(runs[0], w // 2))
-            rises[name] = change[0] > THRESHOLD * change[1]
-            leads[name] = gap[0] > THRESHOLD * gap[1]
-            changes.append(f"{name}: {with_error(*change)} ({with_error(*cold)})")
-            gaps.append(f"{name}: {with_error(*gap)}")
+        warm = [difference(runs[w], w, runs[w], 0) for w in WARMUPS[1:]]
+        cold = [difference(runs[0], w, runs[0], 0) for w in WARMUPS[1:]]
+        lead = [difference(runs[w], w // 2, runs[0], w // 2) for w in WARMUPS[1:]]
+        rises[case.name], leads[case.name] = significant(warm), significant(lead)
+        changes.append(f"{case.name} {printed(warm)} (cold {printed(cold)})")
+        gaps.append(f"{case.name} {printed(lead)}")
+    lengths = f"after {listed(WARMUPS[1:])} steps"
     return [
         Finding(
             "7. During warm-up successive gradients become more aligned.",
-            verdict(list(rises.values())),
+            verdict(list(itertools.chain(*rises.values()))),
             f"{condition(rises)}Change of the mean cosine from the start of the warm-up to its end "
-            f"(and of cold runs over as many steps): {'; '.join(changes)}",
+            f"(and of cold runs over as many steps) {lengths}: {'; '.join(changes)}",
         ),
         Finding(
             "7. It is the warm-up that makes successive gradients more aligned.",
-            verdict(list(leads.values())),
+            verdict(list(itertools.chain(*leads.values()))),
             f"{condition(leads)}Mean cosine halfway through the warm-up less that of a cold run at "
-            f"the same step: {'; '.join(gaps)}",
+            f"the same step, {lengths}: {'; '.join(gaps)}",
         ),
     ]
 
 
-def condition(holds: dict[str, bool]) -> str:
-    if all(holds.values()) or not any(holds.values()):
+def significant(changes: list[tuple[float, float]]) -> list[bool]:
+    return [value > THRESHOLD * error for value, error in changes]
+
+
+def printed(changes: list[tuple[float, float]]) -> str:
+    return ", ".join(itertools.starmap(with_error, changes))
+
+
+def condition(holds: dict[str, list[bool]]) -> str:
+    """Return from which starts, with which warm-ups it holds; nothing if always or never."""
+    everything = list(itertools.chain(*holds.values()))
+    if all(everything) or not any(everything):
         return ""
-    return f"it is {'; or '.join(name for name, true in holds.items() if true)}. "
+    where = (
+        f"{name} with a warm-up of {listed(itertools.compress(WARMUPS[1:], row))}"
+        for name, row in holds.items()
+        if any(row)
+    )
+    return f"the start is: {'; or '.join(where)}. "
 
 
 def table(results: dict[str, Results]) -> list[list[str]]:
@@ -247,7 +258,7 @@ def draw_alignment(ax: plt.Axes, case: Case, results: Results) -> None:
         ax.fill_between(
             RECORD, cosine - error, cosine + error, color=colour, alpha=0.3, linewidth=0
         )
-        ax.plot(warmup, cosine_at(result, warmup)[0], "o", color=colour, markersize=5)
+        ax.plot(warmup, cosine.sel(step=warmup), "o", color=colour, markersize=5)
         if isinstance(case.landscape, fs.Quadratic):
             theory = exact_cosine(result.study)
             ax.plot(RECORD, theory, color="black", linestyle="--", linewidth=0.8)
