@@ -174,6 +174,7 @@ def judge_throws(results: dict[str, Results]) -> Finding:
         for peak in cold[:2]:
             values = (f"{with_error(*case.thrown(runs[peak, w]))} ({w})" for w in WARMUPS)
             numbers.append(f"{case.name}, peak {peak:g}: {case.throw} {', '.join(values)}")
+    trajectories = results[FLANK.name][FLANK.shown, 0].trajectories
     ends = (results[FLANK.name][FLANK.shown, w].data.sel(basin=0) for w in WARMUPS)
     left = (with_error(float(e["basin_final"]), float(e["basin_final_se"])) for e in ends)
     numbers.append(
@@ -184,7 +185,8 @@ def judge_throws(results: dict[str, Results]) -> Finding:
         "prevents it.",
         verdict(prevented),
         f"of the peaks at which cold runs are thrown out, warm-up prevents it at these. "
-        f"{'. '.join(where)}. By length of the warm-up: {'; '.join(numbers)}",
+        f"{'. '.join(where)}. By length of the warm-up, of "
+        f"{trajectories} trajectories each: {'; '.join(numbers)}",
     )
 
 
@@ -300,9 +302,11 @@ def draw(results: dict[str, Results]) -> plt.Figure:
     draw_alignment(axes[0, 0], FAR, results[FAR.name])
     draw_alignment(axes[0, 1], SADDLE, results[SADDLE.name])
     draw_throws(axes[1, 0], FAR, results[FAR.name], {"(largest)": 1.0})
-    draw_throws(axes[1, 1], FLANK, results[FLANK.name], {"at the start": 11.0, "below": 2.0})
+    draw_throws(
+        axes[1, 1], FLANK, results[FLANK.name], {"at the start": 11.0, "at the bottom": 2.0}
+    )
     axes[1, 0].set(yscale="log", ylabel="largest loss / loss at the start")
-    axes[1, 1].set(ylabel="fraction that leaves the well", xlim=(0, 1.35))
+    axes[1, 1].set(ylabel="fraction that leaves the well", xlim=(0, 1.45))
     handles, labels = axes[0, 0].get_legend_handles_labels()
     handles += axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.8)
     figure.legend(handles, [*labels, "exact"], loc="outside lower center", ncols=5)
