@@ -59,14 +59,25 @@ class Outcome(NamedTuple):
     findings: Sequence[Finding]
 
 
+def verdict(holds: Sequence[bool]) -> str:
+    """Return the verdict on a claim from where it holds."""
+    return HOLDS if all(holds) else HOLDS_ONLY_WHEN if any(holds) else DOES_NOT_HOLD
+
+
 def with_error(value: float, error: float, digits: int = 2) -> str:
     """Return `value ± error`, to so many digits of the error."""
     if not error > 0:
         return f"{value:.4g}"
-    decimals = max(0, digits - 1 - int(f"{error:e}".split("e")[1]))
-    if decimals > 6:
-        return f"{value:.3e} ± {error:.1e}"
+    decimals = digits - 1 - _exponent(error)
+    if decimals > 6 or max(abs(value), error) >= 1e7:
+        mantissa = max(0, decimals + _exponent(value or error))
+        return f"{value:.{mantissa}e} ± {error:.{digits - 1}e}"
+    decimals = max(0, decimals)
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{value:e}".split("e")[1])
 
 
 def main(study: Callable[[bool], Outcome]) -> None:
