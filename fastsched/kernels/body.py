@@ -51,15 +51,16 @@ def notice(first, last, time, state, sums, numbers, constants, table, data, work
            ledger, observed, column):
     """Show the measures lanes first ... last - 1 after `time` updates."""
     row = ledger.record_at[0, time]
+    seen = row >= 0 or time == 0 or time == ledger.record_at.shape[1] - 1
     now = np.float64(time)
     origin = constants[0]
 {load_coefficients}
 {watch}
-    if row >= 0:
+    if seen:
 {look}
     for lane in range(first, last):
 {events}
-    if row >= 0:
+    if seen:
         for lane in range(first, last):
 {record_events}
     record(first, last, time, ledger, numbers, observed, column)

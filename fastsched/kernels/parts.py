@@ -92,7 +92,7 @@ class Parts:
         every = any(p.event_function is not None and not p.at_records for p in self.probes)
         if every or any(reading.lag for p in self.probes for reading in p.readings):
             return "True"
-        return f"ledger.record_at[0, {time}] >= 0"
+        return f"ledger.record_at[0, {time}] >= 0 or {time} == steps"
 
     def _point(self, probe: int, memory: int | None) -> str:
         return "x" if memory is None else self._memories[probe][memory]

@@ -100,7 +100,7 @@ class Probe:
     tally : int
         Number of counts of a trajectory.
     at_records : bool
-        Whether the event is asked for at recorded steps only.
+        Whether the event is asked for only at the start, at recorded steps and after the last.
     constants : array of shape (constants, d)
         Of each coordinate.
     coefficients : array of shape (steps, coefficients)

@@ -8,8 +8,9 @@ and the optimizer's update come from their plain NumPy forms.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,16 +110,32 @@ class Draws:
         return np.stack(philox(counter, self.seed), axis=-1)
 
 
-def simulate(
+class Point(NamedTuple):
+    """Where some trajectories are after a number of updates.
+
+    Attributes
+    ----------
+    theta : array of shape (n, d)
+    state : list of arrays of shape (n, d)
+        The optimizer's, e.g. the velocity: what the next gradient meets.
+    gradient : array of shape (n, d)
+        The stochastic gradient of the update that led here; zero at the start.
+    """
+
+    theta: NDArray[np.floating]
+    state: list[NDArray[np.floating]]
+    gradient: NDArray[np.floating]
+
+
+def path(
     landscape: Landscape,
     optimizer: Optimizer,
     batch_sizes: NDArray[np.float64],
-    record_steps: NDArray[np.int64],
     trajectories: NDArray[np.integer],
     seed: int,
     precision: str,
-) -> NDArray[np.floating]:
-    """Return the loss of each trajectory at the recorded steps, shape (records, trajectories).
+) -> Iterator[Point]:
+    """Yield where the trajectories are after 0, 1, ... updates.
 
     All arithmetic is in the dtype of `precision`; the normals are rounded to it.
     """
@@ -131,13 +148,31 @@ def simulate(
     theta = (mean + std * draw).astype(dtype)
     state = [np.zeros_like(theta) for _ in range(optimizer.slots)]
     hyperparameters = optimizer.hyperparameters(steps)
-    recorded = set(record_steps.tolist())
-    losses = [landscape.reference_loss(theta)] if 0 in recorded else []
+    yield Point(theta, state, np.zeros_like(theta))
     for t in range(steps):
         draws = Draws(seed, t, indices, precision)
         gradient = landscape.reference_gradient(theta, draws, batch_sizes[t]).astype(dtype)
         moved = optimizer.reference_step(theta, state, gradient, hyperparameters, t)
         theta, *state = (array.astype(dtype) for array in moved)
-        if t + 1 in recorded:
-            losses.append(landscape.reference_loss(theta.astype(np.float64)))
-    return np.stack(losses)
+        yield Point(theta, state, gradient)
+
+
+def simulate(
+    landscape: Landscape,
+    optimizer: Optimizer,
+    batch_sizes: NDArray[np.float64],
+    record_steps: NDArray[np.int64],
+    trajectories: NDArray[np.integer],
+    seed: int,
+    precision: str,
+) -> NDArray[np.floating]:
+    """Return the loss of each trajectory at the recorded steps, shape (records, trajectories)."""
+    recorded = set(record_steps.tolist())
+    points = path(landscape, optimizer, batch_sizes, trajectories, seed, precision)
+    return np.stack(
+        [
+            landscape.model.reference_loss(point.theta.astype(np.float64))
+            for t, point in enumerate(points)
+            if t in recorded
+        ]
+    )

@@ -57,7 +57,8 @@ class BasinMap(NamedTuple):
     basins : int
         How many there are.
     at_records : bool, default False
-        Whether finding it is so costly that it is done at recorded steps only.
+        Whether finding it is so costly that it is not done after every update, but at the start,
+        at recorded steps and after the last one.
     """
 
     view: View

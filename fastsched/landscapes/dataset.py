@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from fastsched.errors import FastschedError, array, choice, integer, real, reject
+from fastsched.kernels.curvature import eigenvalue_work
 from fastsched.kernels.probe import View
 from fastsched.landscapes.base import (
     Coupled,
@@ -33,7 +34,8 @@ from fastsched.landscapes.finite_sum import (
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
-    from fastsched.kernels.probe import View
+    from fastsched.kernels.curvature import eigenvalue_work
+from fastsched.kernels.probe import View
 from fastsched.kernels.reference import Draws
 
 # Eigenvalues below this part of the largest are rounding errors.
@@ -265,7 +267,7 @@ class Dataset(Coupled):
             values = np.linalg.eigvalsh(self.hessian())
             return Curvature(float(np.sum(values)), float(values[-1]))
         n, rows = len(self.design), Work(len(self.design))
-        work = (Work(self.dim), Work(self.dim), Work(2, np.float64), rows, rows)
+        work = (*eigenvalue_work(self.dim), rows, rows)
         return Curvature(
             View(logistic_trace, (np.sum(self.design**2, axis=1) / n,), (rows,)),
             View(logistic_largest, (self.design.T / n,), work),

@@ -212,7 +212,7 @@ def _logistic_product(context, first, last, vector, image):
 @device
 def logistic_largest(first, last, slot, state, origin, data, work, own, space, totals):
     """Write the largest of the Hessian's eigenvalues to `totals`."""
-    vector, image, squares, weights, products = space
+    weights, products = space[4:]
     _weighted_margins(first, last, state[slot], data[0], weights)
     context = (data[0], own[0], data[3][0], weights, products)
-    largest_eigenvalue(_logistic_product, context, first, last, vector, image, squares, totals)
+    largest_eigenvalue(_logistic_product, context, first, last, space[:4], totals)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, array, integer, real, reject
-from fastsched.kernels.curvature import largest_eigenvalue
+from fastsched.kernels.curvature import eigenvalue_work, largest_eigenvalue
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
@@ -156,11 +156,10 @@ def random_field_largest(first, last, slot, state, origin, data, work, own, spac
     """Write the largest of the Hessian's eigenvalues to `totals`."""
     waves = data[0]
     cosines, block = work
-    vector, image, squares, shares = space
     multiply(first, last, np.int64(0), waves.shape[0], waves.shape[1], waves, state[slot], cosines)
     _cosines(first, last, data[1], cosines)
-    context = (waves, own[0], data[5][0], cosines, shares, block)
-    largest_eigenvalue(_random_field_product, context, first, last, vector, image, squares, totals)
+    context = (waves, own[0], data[5][0], cosines, space[4], block)
+    largest_eigenvalue(_random_field_product, context, first, last, space[:4], totals)
 
 
 @spec
@@ -286,7 +285,7 @@ class RandomField(Coupled):
         squares = self._height * np.sum(self.frequencies**2, axis=1)
         # A wave's share of the field's Hessian; those of `waves` are in turns.
         forces = -2 * np.pi * self._height * self.frequencies.T
-        work = (Work(self.dim), Work(self.dim), Work(2, np.float64), Work(self.waves))
+        work = (*eigenvalue_work(self.dim), Work(self.waves))
         return Curvature(
             View(random_field_trace, (squares,)), View(random_field_largest, (forces,), work)
         )

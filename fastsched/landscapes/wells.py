@@ -12,7 +12,7 @@ from scipy import special
 
 from fastsched.errors import FastschedError, array, real, reject
 from fastsched.kernels.body import CHUNK
-from fastsched.kernels.curvature import largest_eigenvalue
+from fastsched.kernels.curvature import eigenvalue_work, largest_eigenvalue
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import View
 from fastsched.landscapes.base import (
@@ -169,11 +169,10 @@ def _wells_product(context, first, last, vector, image):
 def wells_largest(first, last, slot, state, origin, data, work, own, space, totals):
     """Write the largest of the Hessian's eigenvalues to `totals`."""
     energies, softness = work[1], np.float64(data[4][0])
-    vector, image, squares, pushes = space
     _energies(first, last, state[slot], data[0], data[1], data[2], work[0], energies)
     _soften(first, last, softness, energies, totals)
-    context = (state[slot], data[0], data[1], softness, energies, pushes)
-    largest_eigenvalue(_wells_product, context, first, last, vector, image, squares, totals)
+    context = (state[slot], data[0], data[1], softness, energies, space[4])
+    largest_eigenvalue(_wells_product, context, first, last, space[:4], totals)
 
 
 @spec
@@ -275,7 +274,7 @@ class Wells(Coupled):
     @functools.cached_property
     def sharpness(self) -> Curvature:
         pushes = Work(len(self.centers), np.float64)
-        work = (Work(self.dim), Work(self.dim), Work(2, np.float64), pushes)
+        work = (*eigenvalue_work(self.dim), pushes)
         return Curvature(View(wells_trace), View(wells_largest, work=work))
 
     @property

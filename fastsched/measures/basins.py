@@ -39,8 +39,8 @@ class Basins(Measure):
     largest weight, in the order of the landscape's `centers`; on a `RandomField`, the minimum
     nearest to where 100 steps of gradient descent without noise lead, in the order of the
     landscape's `minima()`. On the first two the basin is found after every update; on a random
-    field, where that costs a hundred gradients, at recorded steps, between which changes are
-    counted.
+    field, where that costs a hundred gradients, at the start, at recorded steps and after the
+    last one, between which changes are counted.
 
     Raises
     ------
