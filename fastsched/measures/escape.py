@@ -65,8 +65,8 @@ def region_view(first, last, slot, state, origin, data, work, own, space, totals
 class Escape(FirstPassage):
     r"""The first exit from the starting basin, from a ball, or from a region.
 
-    The iterate is looked at after every update, and at the start (for the basin on a
-    `RandomField` at the steps that `Basins` names, later than the exit itself); a time is a number of updates,
+    The iterate is looked at after every update, and at the start (on a `RandomField` its basin
+    at the steps that `Basins` names, later than the exit itself); a time is a number of updates,
     0 where the start is already outside, and is censored at the study's last step T. Adds to the
     result, each with its standard error `..._se`: `escape_probability`, the fraction of
     trajectories that leave; `escape_time`, the restricted mean time E min(tau, T);

@@ -101,7 +101,7 @@ def test_residual_risk_of_drawn_features(alpha, beta):
         (lambda: inverse_time_factor(1.0, 0.0, 1.0, 3), "beta = 0.0"),
         (
             lambda: decay_shrinkage(fs.SGD(0.1, weight_decay=0.1), 10),
-            "optimizer must be SGD or AdamW with",
+            "must be SGD or AdamW with",
         ),
     ],
 )
