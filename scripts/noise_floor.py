@@ -194,7 +194,7 @@ def draw_descent(ax: plt.Axes, results: list[list[fs.Result]]) -> None:
         ax.fill_between(RECORD, loss - error, loss + error, color=colour, alpha=0.3, linewidth=0)
         ax.plot(RECORD, result.exact["loss"], color="black", linestyle="--", linewidth=0.8)
     for k in (0, len(RATES) - 1):
-        study = results[k][SHOWN].study.replace(trajectories=1, record=np.arange(0, STEPS + 1, 4))
+        study = results[k][SHOWN].study.replace(trajectories=1, record=np.arange(1, STEPS, 2))
         one = fs.run(study, progress=False)["loss"]
         ax.plot(one["step"], one, color=COLOURS[k], linewidth=0.5, alpha=0.6, zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel="loss", xlim=(1, STEPS))
@@ -222,7 +222,7 @@ def draw_floors(axes: tuple[plt.Axes, plt.Axes], floors: Floors) -> None:
     ratio.plot(rates, exact / first_order, color="black", linestyle="--", label="exact")
     ratio.axhline(1, color="0.5", linestyle=":", label="first order")
     ax.set(xscale="log", yscale="log", xlabel="rate", ylabel=f"loss at step {STEPS}")
-    ax.set_title("floor: grows with the rate, falls with the batch")
+    ax.set_title("floor by rate and batch")
     ratio.set(xscale="log", xlabel="rate", ylabel="floor / (eta tr(C) / 4B)")
     ratio.set_title("in units of the first order")
     for each in axes:
