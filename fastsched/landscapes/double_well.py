@@ -144,7 +144,8 @@ class DoubleWell(Separable):
     @functools.cached_property
     def sharpness(self) -> Curvature:
         across = np.broadcast_to(self.across, (self.dim - 1,))
-        largest = np.max(across, initial=-np.inf)
+        # Along the first axis the curvature is never below -1.
+        largest = np.max(across, initial=-1.0)
         return Curvature(
             View(double_well_trace, (np.array([np.sum(across)]),)),
             View(double_well_largest, (np.array([largest]),)),
