@@ -24,12 +24,15 @@ arXiv:1703.04933, of sharp minima that generalise.
 
 from __future__ import annotations
 
+import functools
+
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
 
 import fastsched as fs
+from fastsched.landscapes import Minima
 
 THRESHOLD = 4.0  # standard errors
 FLAT = 0
@@ -59,9 +62,11 @@ def schedules(peak: float, steps: int) -> dict[str, fs.Schedule]:
     }
 
 
-def field(seed: int) -> fs.RandomField:
+@functools.cache
+def field(seed: int) -> tuple[fs.RandomField, Minima]:
     start = fs.Normal(std=2.0)
-    return fs.RandomField(4, 100, confinement=0.5, noise=2.0, seed=seed, start=start)
+    landscape = fs.RandomField(4, 100, confinement=0.5, noise=2.0, seed=seed, start=start)
+    return landscape, landscape.minima()
 
 
 def wells_trace(peaks: Array, steps: int, n: int) -> dict[str, dict[str, Array]]:
@@ -119,8 +124,7 @@ def field_ends(seeds: range, peak: float, steps: int, n: int) -> dict[str, Array
     """Return trace and loss of the minima reached, on average, shape (2, fields)."""
     ends: dict[str, list[Array]] = {}
     for seed in seeds:
-        landscape = field(seed)
-        minima = landscape.minima()
+        landscape, minima = field(seed)
         of_minima = np.stack([minima.curvatures.sum(axis=1), minima.losses])
         for name, schedule in schedules(peak, steps).items():
             study = fs.Study(landscape, fs.SGD(schedule), steps, n, record=2, measures=fs.Basins())
@@ -204,8 +208,7 @@ def rises(seeds: range, directions: int) -> tuple[Array, Array, Array]:
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     traces, means, errors = [], [], []
     for seed in seeds:
-        landscape = field(seed)
-        minima = landscape.minima()
+        landscape, minima = field(seed)
         traces.append(minima.curvatures.sum(axis=1))
         for location, least in zip(minima.locations, minima.losses, strict=True):
             rise = np.array(
@@ -346,8 +349,8 @@ def study(quick: bool) -> Outcome:
     traces = wells_trace(peaks, steps, n)
     batches = (1, 5) if quick else (1, 2, 4, 6)
     shares = flat_share(batches, 100.0 if quick else 200.0, n)
-    seeds = range(8 if quick else 24)
-    ends = field_ends(seeds, 0.2, steps // 2, n // 4)
+    seeds = range(6 if quick else 24)
+    ends = field_ends(seeds, 0.2, steps // 2, n // 8)
     trace, gap, error = gaps(6 if quick else 24, steps, n // 16)
     table = [["noise", "schedule", "peak rate", "trace at the end"]]
     table += [
