@@ -312,10 +312,14 @@ def draw(
         for (name, found), colour in zip(by_name.items(), COLOURS, strict=False):
             style = {"fmt": fmt, "ms": 4, "lw": 1, "color": colour}
             left.errorbar(peaks, found[0], 2 * found[1], **style, label=f"{name}, {title}")
-    for k, name in ((0, "flat"), (1, "sharp")):
-        level = WELLS.curvatures[k].sum()
-        left.axhline(level, color="black", linestyle=":", linewidth=1)
-        left.annotate(f"{name} minimum", (peaks[0], level), (0, 3), textcoords="offset points")
+    flat, sharp = WELLS.curvatures.sum(axis=1)
+    for level, name, up in (
+        (flat, "flat minimum", -13),
+        (sharp, "sharp minimum", 3),
+        (sharp + (flat - sharp) * boltzmann(), "Boltzmann's share, isotropic noise", 3),
+    ):
+        left.axhline(level, color="black", linestyle="--", linewidth=1)
+        left.annotate(name, (peaks[-1], level), (0, up), textcoords="offset points", ha="right")
     left.set(xlabel="peak rate", ylabel="trace of the Hessian at the end", ylim=(0, 14))
     left.set_title("sharp and flat well of equal depth")
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
