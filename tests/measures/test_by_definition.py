@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
+import xarray
 
 import fastsched as fs
 
 from .naive import expected
-
-EVERYWHERE = (fs.Loss(), fs.Alignment())
-AT_A_MINIMUM = fs.Overshoot()
 
 FIELD = fs.RandomField(3, 20, confinement=0.3, noise=1.5, start=fs.Normal(0.5, 2.0))
 WELLS = fs.Wells(
@@ -54,12 +53,8 @@ EXAMPLES = {
         1,
         (fs.HittingTime(-0.1), fs.Escape(), fs.Basins(), fs.Sharpness(), fs.Average()),
     ),
-    "wells": (
-        WELLS,
-        0.2,
-        1,
-        (fs.HittingTime(-0.2), fs.Escape(), fs.Basins(), fs.Sharpness(), fs.Average()),
-    ),
+    "wells": (WELLS, 0.2, 1, (fs.HittingTime(-0.2), fs.Escape(), fs.Basins())),
+    "curvature of wells": (WELLS, 0.2, 1, (fs.Sharpness(), fs.Average())),
     "random field": (
         FIELD,
         0.2,
@@ -72,6 +67,7 @@ EXAMPLES = {
 def study(name, momentum, **changes):
     landscape, lr, batch_size, measures = EXAMPLES[name]
     options = {
+        "trajectories": 50,
         "batch_size": batch_size,
         "seed": 11,
         "record": np.arange(42),
@@ -80,7 +76,7 @@ def study(name, momentum, **changes):
     }
     rate = fs.Cosine(lr * (1 - momentum), 50)
     optimizer = fs.SGD(rate, momentum, weight_decay=0.01, velocity="classical")
-    return fs.Study(landscape, optimizer, 41, 50, **(options | changes))
+    return fs.Study(landscape, optimizer, 41, **(options | changes))
 
 
 def check(result, values):
@@ -90,18 +86,25 @@ def check(result, values):
         )
 
 
-SLOW = [("least squares", 0.0), ("double well", 0.7), ("wells", 0.0), ("random field", 0.7)]
+SLOW = [
+    ("quadratic", 0.0),
+    ("least squares", 0.0),
+    ("double well", 0.7),
+    ("wells", 0.0),
+    ("curvature of wells", 0.0),
+    ("curvature of wells", 0.7),
+    ("random field", 0.0),
+    ("random field", 0.7),
+]
 
 
 @pytest.mark.parametrize(
     ("name", "momentum"),
     [
-        ("quadratic", 0.0),
         ("quadratic", 0.7),
         ("least squares", 0.7),
         ("double well", 0.0),
         ("wells", 0.7),
-        ("random field", 0.0),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW),
     ],
 )
@@ -110,3 +113,90 @@ def test_by_definition(name, momentum, record):
     case = study(name, momentum, record=record)
     result = fs.run(case, progress=False)
     check(result, expected(case))
+
+
+@pytest.mark.parametrize("name", ["quadratic", "double well"])
+def test_same_bits_for_any_division_and_number_of_threads(name, monkeypatch):
+    case = study(name, 0.7 if name == "quadratic" else 0.0, record=[0, 5, 41], trajectories=777)
+    whole = fs.run(case, progress=False).data.drop_attrs()
+    monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
+    monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
+    threads = numba.get_num_threads()
+    try:
+        for count in {1, threads}:
+            numba.set_num_threads(count)
+            assert fs.run(case, progress=False).data.drop_attrs().equals(whole)
+    finally:
+        numba.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum", "measures"),
+    [
+        ("double well", 0.0, (fs.Escape(), fs.Basins())),
+        *(
+            pytest.param(name, 0.7, (measure,), marks=pytest.mark.slow)
+            for name in ("quadratic", "wells")
+            for measure in (fs.Alignment(), *EXAMPLES[name][3])
+        ),
+    ],
+    ids=str,
+)
+def test_other_measures_change_nothing(name, momentum, measures):
+    """Not even the order; sums may differ in their last bit, as compiled otherwise."""
+    together = fs.run(study(name, momentum), progress=False).data
+    alone = fs.run(study(name, momentum, measures=measures), progress=False).data
+    assert len(alone.data_vars) >= 4
+    for variable, value in alone.data_vars.items():
+        xarray.testing.assert_allclose(together[variable], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["quadratic", "double well"])
+def test_results_are_saved(name, tmp_path):
+    case = study(name, 0.7 if name == "quadratic" else 0.0, record=[3, 17])
+    result = fs.run(case, progress=False)
+    result.save(tmp_path / "result.nc")
+    again = fs.load(tmp_path / "result.nc")
+    assert again.study == case
+    xarray.testing.assert_identical(again.data, result.data)
+    assert str(again) == str(result)
+
+
+MEASURES = [
+    fs.Alignment(),
+    fs.Average(),
+    fs.Average("ema", decay=0.9),
+    fs.Basins(),
+    fs.Escape(),
+    fs.Escape(radius=2.0),
+    fs.Escape(radius=2.0, center=1.0),
+    fs.Escape(radius=2.0, center=[1.0, -1.0]),
+    fs.HittingTime(-0.1),
+    fs.Loss(),
+    fs.Overshoot(),
+    fs.Overshoot(axes=[0, 1]),
+    fs.Sharpness(),
+]
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=repr)
+def test_text_forms(measure):
+    """Every measure can be read back from what it prints, and from TOML."""
+    names = {name: getattr(fs, name) for name in fs.__all__}
+    again = eval(repr(measure), names)
+    assert again == measure
+    assert hash(again) == hash(measure)
+    needs_minimum = isinstance(measure, (fs.Overshoot, fs.Escape)) and measure != fs.Escape()
+    landscape = fs.Quadratic([1.0, 0.5]) if needs_minimum else fs.DoubleWell(2)
+    case = fs.Study(landscape, fs.SGD(0.1), 4, 4, measures=measure)
+    assert fs.Study.from_toml(case.to_toml()) == case
+
+
+def test_every_measure_is_among_the_examples():
+    assert {type(measure) for measure in MEASURES} == {
+        value
+        for value in vars(fs).values()
+        if isinstance(value, type)
+        and issubclass(value, fs.measures.Measure)
+        and value not in (fs.measures.Measure, fs.TestLoss)
+    }

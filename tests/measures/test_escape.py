@@ -19,9 +19,10 @@ def check_against(data, survival, steps, trajectories):
     mean = survival[:-1].sum()
     assert abs(data["escape_time"] - mean) <= 4 * data["escape_time_se"]
     assert 0.01 * mean > 8 * data["escape_time_se"]
+    # Where few are expected their number is Poisson's: 5 are allowed for it.
     exact = survival[data["step"].values]
     error = np.sqrt(exact * (1 - exact) / trajectories)
-    assert np.all(np.abs(data["escape_survival"] - exact) <= 4.5 * error + 1e-12)
+    assert np.all(np.abs(data["escape_survival"] - exact) <= 4.5 * error + 5 / trajectories)
     rate = (1 - survival[-1]) / mean
     assert abs(data["escape_rate"] - rate) <= 4 * data["escape_rate_se"]
     assert data["escape_rate_low"] < data["escape_rate"] < data["escape_rate_high"]
@@ -92,7 +93,7 @@ def test_ball_against_the_chain():
     """In four dimensions, around a minimum far from zero."""
     lr, noise, radius, steps, n = 0.2, 0.8, 0.8, 60, 700_000
     minimum = np.array([10.0, -3.0, 0.5, 2.0])
-    start = minimum + [0.3, -0.1, 0.2, 0.0]
+    start = minimum + np.array([0.3, -0.1, 0.2, 0.0])
     case = study(fs.Quadratic(0.5 * np.ones(4), noise, start, minimum), lr, -1.0, steps, n)
     case = case.replace(measures=(fs.HittingTime(-1.0), fs.Escape(radius=radius)))
     chain = fs.theory.RadialChain(1 - lr * 0.5, lr * noise, 4, radius)
@@ -155,7 +156,7 @@ def test_other_dimensions_change_no_passage(region_runs):
     assert 0.02 * data["escape_time"] > 8 * data["escape_time_se"]
     exact = survival[data["step"].values]
     error = np.sqrt(exact * (1 - exact) / 60_000)
-    assert np.all(np.abs(data["escape_survival"] - exact) <= 4.5 * error + 1e-12)
+    assert np.all(np.abs(data["escape_survival"] - exact) <= 4.5 * error + 5 / 60_000)
 
 
 def test_basin_against_the_chain():
