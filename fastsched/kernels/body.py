@@ -97,8 +97,9 @@ def start(first, last, trajectory, state, scratch, constants, start_moments, tab
             for lane in range(first, last):
                 sums[k, lane - first] += terms[k * width + lane - first]
 {finish_start}
-    notice(first, last, 0, state, sums, numbers, constants, table, data, work, own, spaces,
-           ledger, observed, column)
+    # A literal 0 would be a type of its own, and `notice` compiled twice.
+    notice(first, last, np.int64(0), state, sums, numbers, constants, table, data, work, own,
+           spaces, ledger, observed, column)
 
 
 @device
