@@ -95,6 +95,7 @@ def sharp_and_flat():
     return runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["isotropic", "hessian"])
 def test_wells_against_the_chain(sharp_and_flat, noise):
     # Where the losses are equal; they are again at 1.5, where nothing gets.
@@ -110,6 +111,7 @@ def test_wells_against_the_chain(sharp_and_flat, noise):
     check(sharp_and_flat[noise].data, right, changes, N)
 
 
+@pytest.mark.slow
 def test_noise_like_the_curvature_prefers_the_flat_well(sharp_and_flat):
     """Isotropic noise prefers it by its width alone, as Boltzmann's law says."""
     x = np.linspace(-4, 4, 100_001)

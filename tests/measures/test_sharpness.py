@@ -123,6 +123,7 @@ def test_constant_curvature():
         np.testing.assert_array_equal(data[f"{name}_se"], 0)
 
 
+@pytest.mark.slow
 def test_double_well_in_one_dimension():
     study = fs.Study(fs.DoubleWell(noise=0.0, start=0.0), fs.SGD(0.1), 4, 16)
     data = fs.run(study.replace(measures=fs.Sharpness()), progress=False).data
