@@ -34,9 +34,7 @@ from fastsched.landscapes.finite_sum import (
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
-    from fastsched.kernels.curvature import eigenvalue_work
-from fastsched.kernels.probe import View
-from fastsched.kernels.reference import Draws
+    from fastsched.kernels.reference import Draws
 
 # Eigenvalues below this part of the largest are rounding errors.
 _NULL = 1e-12
