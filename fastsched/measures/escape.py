@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from fastsched.compiled import compiled, tried
 from fastsched.errors import FastschedError, real, reject
@@ -65,11 +66,11 @@ def region_view(first, last, slot, state, origin, data, work, own, space, totals
 class Escape(FirstPassage):
     r"""The first exit from the starting basin, from a ball, or from a region.
 
-    The iterate is looked at after every update, and at the start (on a `RandomField` its basin
-    at the steps that `Basins` names, later than the exit itself); a time is a number of updates,
-    0 where the start is already outside, and is censored at the study's last step T. Adds to the
-    result, each with its standard error `..._se`: `escape_probability`, the fraction of
-    trajectories that leave; `escape_time`, the restricted mean time E min(tau, T);
+    The iterate is looked at after every update, and at the start; the basin on a `RandomField`
+    only at the steps that `Basins` names, so later than the exit itself. A time is a number of
+    updates, 0 where the start is already outside, and is censored at the study's last step T.
+    Adds to the result, each with its standard error `..._se`: `escape_probability`, the fraction
+    of trajectories that leave; `escape_time`, the restricted mean time E min(tau, T);
     `escape_time_quantile(quantile)`, the Kaplan-Meier quantiles of tau, NaN where not reached;
     `escape_survival(step)`, the fraction still inside (see `HittingTime` for the estimates); and
     `escape_rate`, per step,
@@ -173,8 +174,6 @@ class Escape(FirstPassage):
         return landscape.run_coordinates(center) - model.origin()
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
-        from scipy import stats
-
         times, counts = total["times"], total["counts"]
         events = int(counts.sum())
         exposure = float(counts @ times) + (trajectories - events) * study.steps
