@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from fastsched.compiled import compiled, tried
 from fastsched.errors import FastschedError, real, reject
@@ -174,6 +173,8 @@ class Escape(FirstPassage):
         return landscape.run_coordinates(center) - model.origin()
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
+        from scipy import stats
+
         times, counts = total["times"], total["counts"]
         events = int(counts.sum())
         exposure = float(counts @ times) + (trajectories - events) * study.steps
