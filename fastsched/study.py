@@ -132,7 +132,13 @@ class Study(Spec):
     @functools.cached_property
     def probes(self) -> tuple[Probe, ...]:
         """What each measure asks of the kernels."""
-        return tuple(m.probe(self.landscape, self.optimizer, self.steps) for m in self.measures)
+        probes = []
+        for measure in self.measures:
+            try:
+                probes.append(measure.probe(self.landscape, self.optimizer, self.steps))
+            except FastschedError as error:
+                raise FastschedError(f"measures: {type(measure).__name__}: {error}") from None
+        return tuple(probes)
 
     @property
     def record_steps(self) -> NDArray[np.int64]:

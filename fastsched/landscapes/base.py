@@ -106,6 +106,11 @@ class Landscape(Spec, abc.ABC):
         return theta
 
     @property
+    def kind(self) -> str:
+        """The name of the landscape's class, as messages tell it."""
+        return type(self).__name__
+
+    @property
     def rotated(self) -> str | None:
         """How to avoid that the run has other coordinates than theta; None if it has not."""
         return None
@@ -118,7 +123,7 @@ class Landscape(Spec, abc.ABC):
         FastschedError
             There is none, or more than one.
         """
-        raise FastschedError(f"{type(self).__name__} has no single minimum")
+        raise FastschedError(f"{self.kind} has no single minimum")
 
     def axis_curvatures(self) -> NDArray[np.float64] | None:
         """Return the curvature along each coordinate at the minimum, if it is known."""
@@ -133,9 +138,7 @@ class Landscape(Spec, abc.ABC):
         FastschedError
             The landscape has none that are known.
         """
-        raise FastschedError(
-            f"{type(self).__name__} has no basins; DoubleWell, Wells and RandomField have"
-        )
+        raise FastschedError(f"{self.kind} has no basins; DoubleWell, Wells and RandomField have")
 
     @property
     def sharpness(self) -> Curvature:
@@ -146,7 +149,7 @@ class Landscape(Spec, abc.ABC):
         FastschedError
             They are not known.
         """
-        raise FastschedError(f"the Hessian of {type(self).__name__} is not known")
+        raise FastschedError(f"the Hessian of {self.kind} is not known")
 
     @abc.abstractmethod
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -295,6 +295,10 @@ class DrawnFeatures(Coupled):
         return second, cross
 
     @property
+    def kind(self) -> str:
+        return "RandomFeatures"
+
+    @property
     def dim(self) -> int:
         return self._features.dim
 

@@ -25,6 +25,10 @@ class _ReducedFeatures(LeastSquares):
 
     least_loss: float = 0.0
 
+    @property
+    def kind(self) -> str:
+        return "RandomFeatures"
+
 
 @spec
 class RandomFeatures(Landscape):

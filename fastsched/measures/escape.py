@@ -166,7 +166,10 @@ class Escape(FirstPassage):
         """Return where the center lies from the origin of the landscape's run."""
         model = landscape.model
         if self.center is None:
-            return model.minimizer() - model.origin()
+            try:
+                return model.minimizer() - model.origin()
+            except FastschedError as error:
+                raise FastschedError(f"{error}: center must be given") from None
         if isinstance(self.center, np.ndarray) and self.center.shape != (landscape.dim,):
             reject("center", self.center, f"a number or a vector of shape ({landscape.dim},)")
         center = np.broadcast_to(np.asarray(self.center, np.float64), (landscape.dim,))
