@@ -172,6 +172,8 @@ def optimal_schedule(landscape: Quadratic, steps: int, batch_size: ArrayLike = 1
 
     def objective(roots: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         loss, gradient = _loss_and_gradient(roots**2, h, second, noise)
+        if not np.all(np.isfinite(gradient)):
+            return np.log(np.finfo(np.float64).max), np.zeros_like(roots)
         scale = max(loss, 1e-300)
         return np.log(scale), 2 * roots * gradient / scale
 

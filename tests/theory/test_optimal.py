@@ -91,3 +91,15 @@ def test_adjoint():
 def test_bad_parameters(call, message):
     with pytest.raises(fs.FastschedError, match=message):
         call()
+
+
+@pytest.mark.filterwarnings("error")
+def test_rates_that_diverge_are_only_tried():
+    """At large batches the search tries rates whose loss overflows."""
+    landscape = fs.Quadratic(1 / np.arange(1, 101), noise="hessian", start=fs.Normal())
+    schedule = fs.theory.optimal_schedule(landscape, 500, batch_size=256)
+    study = fs.Study(landscape, fs.SGD(schedule), 500, 1, batch_size=256, record=[500])
+    greedy = study.replace(
+        optimizer=fs.SGD(fs.theory.greedy_schedule(landscape, 500, batch_size=256))
+    )
+    assert fs.exact(study)["loss"][0] < fs.exact(greedy)["loss"][0]
