@@ -159,7 +159,7 @@ def descended(field: fs.RandomField, points: Array, steps: int) -> Array:
 
 
 def basins(walk: Walk, measure: fs.Basins) -> dict[str, Array]:
-    count = walk.study.landscape.basins.count
+    count = walk.study.landscape.basins.basins
     basin = basins_of(walk.study.landscape, walk.theta[watched(walk)])
     occupied = basins_of(walk.study.landscape, walk.at_records(walk.theta))
     final = basins_of(walk.study.landscape, walk.theta[-1:])[0]
