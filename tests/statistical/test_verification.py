@@ -78,7 +78,7 @@ def test_velocities_swapped():
 def test_stream_shared_by_two_trajectories(monkeypatch):
     """Right on average: only the spread of the scores tells."""
     right = "np.uint32(trajectory + lane)"
-    assert right in separable._TEMPLATE
-    shared = separable._TEMPLATE.replace(right, "np.uint32((trajectory + lane) >> 1)")
-    monkeypatch.setattr(separable, "_TEMPLATE", shared)
+    assert right in separable._VISIT
+    shared = separable._VISIT.replace(right, "np.uint32((trajectory + lane) >> 1)")
+    monkeypatch.setattr(separable, "_VISIT", shared)
     assert any("variance" in text for text in planted())
