@@ -11,7 +11,7 @@ from fastsched.kernels import reduce
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import Probe, Reading
 from fastsched.landscapes import Landscape
-from fastsched.measures.base import Measure, Partial, Variables, mean_and_deviation
+from fastsched.measures.base import Moments, Partial, Variables, mean_and_deviation
 from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
@@ -56,7 +56,7 @@ def velocity_event(
 
 
 @spec
-class Alignment(Measure):
+class Alignment(Moments):
     r"""Cosines of successive stochastic gradients, and of the velocity with its gradient.
 
     Adds to the result, over `step`, each with the standard error `..._se` and the standard
@@ -111,9 +111,6 @@ class Alignment(Measure):
     ) -> Partial:
         flat = observed.reshape(-1, observed.shape[-1])
         return {"moments": reduce.block_moments(flat, count)}
-
-    def merge(self, left: Partial, right: Partial) -> Partial:
-        return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         records = len(study.record_steps)

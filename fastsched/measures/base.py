@@ -76,7 +76,14 @@ class Measure(Spec, abc.ABC):
         return {}
 
 
-class MeanAndDeviation(Measure):
+class Moments(Measure):
+    """A measure whose statistics are the moments of some numbers."""
+
+    def merge(self, left: Partial, right: Partial) -> Partial:
+        return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
+
+
+class MeanAndDeviation(Moments):
     """A measure of the mean and the standard deviation over trajectories of one number."""
 
     variable: ClassVar[str]
@@ -85,9 +92,6 @@ class MeanAndDeviation(Measure):
         self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
     ) -> Partial:
         return {"moments": reduce.block_moments(observed[0], count)}
-
-    def merge(self, left: Partial, right: Partial) -> Partial:
-        return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         return mean_and_deviation(self.variable, total["moments"])

@@ -12,7 +12,7 @@ from fastsched.kernels import reduce
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import LOSS, Probe
 from fastsched.landscapes import Landscape
-from fastsched.measures.base import Measure, Partial, Variables, mean_and_error
+from fastsched.measures.base import Moments, Partial, Variables, mean_and_error
 from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
@@ -45,7 +45,7 @@ def rise_event(time, loss, start, peak):
 
 
 @spec
-class Overshoot(Measure):
+class Overshoot(Moments):
     r"""Passing the minimum along each axis, and rises of the loss above its start.
 
     With the distance x_t of a coordinate from the minimum, adds to the result, over the dimension
@@ -145,9 +145,6 @@ class Overshoot(Measure):
                 (peak / start)[None],
             ]
         return {"moments": reduce.block_moments(np.vstack(rows).astype(np.float64), count)}
-
-    def merge(self, left: Partial, right: Partial) -> Partial:
-        return {"moments": reduce.merge_moments(left["moments"], right["moments"])}
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         by_axis, rise = total["moments"][:, :-2], total["moments"][:, -2:]

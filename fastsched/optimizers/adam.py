@@ -119,6 +119,7 @@ class Adam(Optimizer):
         t: int,
     ) -> tuple[NDArray[np.floating], ...]:
         lr, beta1, beta2 = (hyperparameters[name][t] for name in ("lr", "beta1", "beta2"))
+        theta, gradient = self.reference_decay(theta, gradient, hyperparameters, t)
         mean = beta1 * state[0] + (1 - beta1) * gradient
         square = beta2 * state[1] + (1 - beta2) * gradient**2
         corrected = mean / (1 - beta1 ** (t + 1))
@@ -163,14 +164,3 @@ class AdamW(WeightDecay, Adam):
     decay: str = "lr"
 
     RANGES: ClassVar[dict[str, Range]] = {**Adam.RANGES, "weight_decay": NOT_NEGATIVE}
-
-    def reference_step(
-        self,
-        theta: NDArray[np.floating],
-        state: Sequence[NDArray[np.floating]],
-        gradient: NDArray[np.floating],
-        hyperparameters: Values,
-        t: int,
-    ) -> tuple[NDArray[np.floating], ...]:
-        theta, gradient = self.reference_decay(theta, gradient, hyperparameters, t)
-        return super().reference_step(theta, state, gradient, hyperparameters, t)

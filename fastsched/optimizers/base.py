@@ -123,6 +123,12 @@ class Optimizer(Spec, abc.ABC):
         zeros = np.zeros(len(values["lr"]))
         return zeros, zeros
 
+    def reference_decay(
+        self, theta: NDArray[np.floating], gradient: NDArray[np.floating], values: Values, t: int
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Return theta and gradient after the weight decay of step `t` by plain NumPy."""
+        return theta, gradient
+
 
 class WeightDecay(Optimizer):
     """An optimizer with `weight_decay`, and `decay`, the rule by which it acts."""
@@ -160,7 +166,6 @@ class WeightDecay(Optimizer):
     def reference_decay(
         self, theta: NDArray[np.floating], gradient: NDArray[np.floating], values: Values, t: int
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Return theta and gradient after the weight decay of step `t` by plain NumPy."""
         lr, decay = values["lr"], values["weight_decay"][t]
         if self.decay == "coupled":
             return theta, gradient + decay * theta
