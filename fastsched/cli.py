@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the study of a TOML file")
     run.add_argument("study", type=Path, help="the study, a TOML file")
     run.add_argument("-o", "--output", type=Path, help="NetCDF file to write the result to")
-    run.add_argument("--device", default="auto", help='"auto" (default) or "cpu"')
+    run.add_argument("--device", default="auto", help='"auto" (default), "cpu" or "cuda"')
     run.set_defaults(command=_run)
 
     show = commands.add_parser("show", help="print the table of a result")

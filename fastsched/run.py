@@ -8,20 +8,18 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 
 import numba
 
-from fastsched.errors import FastschedError, choice, reject
-from fastsched.kernels.cpu import TileRunner
+from fastsched.devices import chosen_gpus
+from fastsched.errors import FastschedError, reject
 from fastsched.measures.base import Partial
-from fastsched.plan import Block, Plan, make_plan
+from fastsched.plan import Block, Plan, Runner, make_plan
 from fastsched.result import Result
 from fastsched.study import Study
-
-_DEVICES = ("auto", "cpu")
 
 
 class RunFailed(FastschedError):
@@ -38,11 +36,18 @@ class RunFailed(FastschedError):
         self.result = result
 
 
-def run(study: Study, device: str = "auto", *, progress: bool = True) -> Result:
+def run(
+    study: Study,
+    device: str = "auto",
+    *,
+    devices: Sequence[int] | None = None,
+    progress: bool = True,
+) -> Result:
     """Run a study and return its statistics.
 
-    Uses `numba.get_num_threads()` threads. The numbers depend on the study alone: not on the
-    number of threads nor on how the work is divided.
+    On the processor it uses `numba.get_num_threads()` threads. The numbers depend on the study
+    and the kind of machine alone: not on the number of threads or GPUs, nor on how the work is
+    divided. Processor and GPU draw the same random numbers and agree to rounding.
 
     Ctrl-C ends the run within a fraction of a second; the finished blocks become a result with
     `complete=False`. Blocks at work end first, unless a single tile of trajectories takes longer
@@ -53,8 +58,12 @@ def run(study: Study, device: str = "auto", *, progress: bool = True) -> Result:
     ----------
     study : Study
         What to run.
-    device : {"auto", "cpu"}, default "auto"
-        Where to run.
+    device : {"auto", "cpu", "cuda"}, default "auto"
+        Where to run: on the processor, or on an NVIDIA GPU; "auto" takes a GPU where there is
+        one, and numba-cuda is installed.
+    devices : sequence of int, optional
+        The numbers of the GPUs, among which blocks of trajectories are divided; by default the
+        first alone.
     progress : bool, default True
         Show a progress bar, where the output is a terminal.
 
@@ -65,18 +74,23 @@ def run(study: Study, device: str = "auto", *, progress: bool = True) -> Result:
     Raises
     ------
     FastschedError
-        A parameter is not allowed, or the memory does not suffice; before any kernel starts.
+        A parameter is not allowed, there is no GPU, or the memory does not suffice; before any
+        kernel starts.
     RunFailed
         A block failed after others were finished.
     """
     if not isinstance(study, Study):
         reject("study", study, "a Study")
-    choice("device", device, _DEVICES)
+    gpus = chosen_gpus(device, devices)
     started = time.perf_counter()
-    threads = numba.get_num_threads()
-    plan = make_plan(study, threads)
+    if gpus:
+        from fastsched.gpu_plan import make_gpu_plan
+
+        plan: Plan = make_gpu_plan(study, gpus)
+    else:
+        plan = make_plan(study, numba.get_num_threads())
     with _interrupts() as stop, _progress_bar(plan.work, progress) as advance:
-        merger, error = _run_blocks(plan, threads, stop, advance)
+        merger, error = _run_blocks(plan, stop, advance)
     if merger.trajectories == 0:
         raise error if error else KeyboardInterrupt
     result = Result.from_partials(
@@ -118,7 +132,7 @@ class _Merger:
 
 
 def _run_blocks(
-    plan: Plan, threads: int, stop: threading.Event, advance: Callable[[int], None]
+    plan: Plan, stop: threading.Event, advance: Callable[[int], None]
 ) -> tuple[_Merger, Exception | None]:
     """Run the blocks in threads; return what is finished and the error that ended it."""
     merger = _Merger(plan.study)
@@ -126,10 +140,10 @@ def _run_blocks(
     blocks = plan.blocks()
     waiting: deque[tuple[Block, Future[list[Partial] | None]]] = deque()
     error: Exception | None = None
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(plan.workers) as pool:
         try:
             while True:
-                for block in itertools.islice(blocks, 2 * threads + 2 - len(waiting)):
+                for block in itertools.islice(blocks, 2 * plan.workers + 2 - len(waiting)):
                     task = pool.submit(_run_block, plan, runner, block, stop, advance)
                     waiting.append((block, task))
                 if not waiting:
@@ -148,25 +162,22 @@ def _run_blocks(
 
 def _run_block(
     plan: Plan,
-    runner: TileRunner,
+    runner: Runner,
     block: Block,
     stop: threading.Event,
     advance: Callable[[int], None],
 ) -> list[Partial] | None:
-    numbers = runner.run(block.first_tile, block.tiles, lambda: not stop.is_set(), advance)
-    if numbers is None:
+    rows = runner.run(block.first_tile, block.count, lambda: not stop.is_set(), advance)
+    if rows is None:
         return None
-    observed, kept = numbers
+    observed, kept = rows
     partials, reading, row = [], 0, 0
     for measure, probe in zip(plan.study.measures, plan.study.probes, strict=True):
+        readings = len(probe.readings) * plan.arguments.records
         partials.append(
-            measure.reduce(
-                observed[reading : reading + len(probe.readings)],
-                kept[row : row + probe.kept],
-                block.count,
-            )
+            measure.reduce(observed[reading : reading + readings], kept[row : row + probe.kept])
         )
-        reading += len(probe.readings)
+        reading += readings
         row += probe.kept
     return partials
 

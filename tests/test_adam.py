@@ -16,11 +16,10 @@ def trajectory(optimizer, gradients, start, precision):
     dtype = PRECISIONS[precision]
     theta, state = np.full(gradients.shape[1], start, dtype), [np.zeros(gradients.shape[1], dtype)]
     state = state * optimizer.slots
+    update = np.vectorize(optimizer.update_function, otypes=[dtype] * (1 + optimizer.slots))
     path = []
     for row, gradient in zip(optimizer.coefficients(STEPS), gradients, strict=True):
-        theta, *state = optimizer.update_function.py_func(
-            theta, *state, dtype(0), gradient.astype(dtype), *row.astype(dtype)
-        )
+        theta, *state = update(theta, *state, dtype(0), gradient.astype(dtype), *row.astype(dtype))
         assert theta.dtype == dtype
         path.append(theta)
     return np.array(path)

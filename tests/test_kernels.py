@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import fastsched as fs
 from fastsched.kernels import cache, reference
+from fastsched.kernels.body import CPU
 from fastsched.kernels.probe import LOSS, Probe, Reading
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.separable import separable_source
@@ -28,8 +29,8 @@ def fast_losses(study):
     runner = plan.runner()
     parts = []
     for block in plan.blocks():
-        observed, _ = runner.run(block.first_tile, block.tiles, lambda: True, lambda updates: None)
-        parts.append(observed[0, :, : block.count].copy())
+        observed, _ = runner.run(block.first_tile, block.count, lambda: True, lambda updates: None)
+        parts.append(observed.values[: plan.arguments.records, : block.count].copy())
     return np.concatenate(parts, axis=1)
 
 
@@ -179,17 +180,6 @@ def test_same_bits_for_any_threads_and_block_size(trajectories, monkeypatch):
     assert not same(results[0], fs.run(study.replace(seed=1), progress=False))
 
 
-def test_cuda_simulator_runs_the_same_functions():
-    """Thread per trajectory: the CPU's device functions, the same numbers, no second copy."""
-    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    script = os.path.join(os.path.dirname(__file__), "cuda_simulator.py")
-    done = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert "agree" in done.stdout
-
-
 def test_kernel_is_cached_on_disk(small_study, tmp_path):
     """A second process loads the kernel and compiles nothing."""
     script = (
@@ -226,6 +216,7 @@ def test_kernel_name_depends_on_the_functions_it_inlines(monkeypatch):
         coefficients=2,
         probes=[Probe(readings=(Reading(LOSS),))],
         precision="single",
+        machine=CPU,
     )
     before = cache._fingerprint(source)
     assert before == cache._fingerprint(source)

@@ -18,8 +18,10 @@ import sys
 import tempfile
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 import numba
 import numpy as np
@@ -29,13 +31,17 @@ from fastsched.version import VERSION
 _load_lock = threading.Lock()
 
 
-def load_kernel(source: str) -> ModuleType:
-    """Write `source` to the cache folder once, and import it."""
+def load_kernel(source: str, functions: Mapping[str, Any] = MappingProxyType({})) -> ModuleType:
+    """Write `source` to the cache folder once, and import it, with some functions as globals."""
     name = "fastsched_kernel_" + _fingerprint(source)
+    text = name
+    for key, function in functions.items():
+        # A function is kept by the module, so that no other one has its address.
+        name += f"_{key}_{id(function):x}"
     with _load_lock:
         if name in sys.modules:
             return sys.modules[name]
-        path = _cache_folder() / f"{name}.py"
+        path = _cache_folder() / f"{text}.py"
         if not path.exists():
             temporary = path.with_name(f"{name}.{uuid.uuid4().hex}.tmp")
             temporary.write_text(source, encoding="utf-8")
@@ -45,6 +51,7 @@ def load_kernel(source: str) -> ModuleType:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        vars(module).update(functions)
         sys.modules[name] = module
         return module
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastsched.kernels.body import CHUNK, GROUP, HEADER, NOTICE, NOTICE_AND_START, RUN_TILES
+from fastsched.kernels.body import GROUP, HEADER, NOTICE, NOTICE_AND_START, Machine
 from fastsched.kernels.parts import Parts, import_function, indent
 from fastsched.kernels.probe import Probe
 
@@ -35,11 +35,11 @@ _ADVANCE = """\
             for j in range({rows}):
                 for lane in range(first, last):
                     sums[j, lane - first] = 0
-            for chunk in range(0, dim, {chunk}):
+            for chunk in {chunks}:
                 for j in range({rows}):
                     for lane in range(first, last):
                         terms[j * width + lane - first] = 0
-                for i in range(chunk, min(chunk + {chunk}, dim)):
+                for i in {coordinates}:
                     origin = constants[0, i]
 {load_constants}
                     for lane in range(first, last):
@@ -78,6 +78,7 @@ def coupled_source(
     coefficients: int,
     probes: Sequence[Probe],
     precision: str,
+    machine: Machine,
 ) -> str:
     """Return the source of the kernel module.
 
@@ -91,7 +92,7 @@ def coupled_source(
         The landscape's columns of the table, which come before the optimizer's.
     cache : bool
         Whether the kernel can be kept on disk.
-    update, slots, coefficients, probes, precision
+    update, slots, coefficients, probes, precision, machine
         As for `separable_source`.
     """
     imports = [import_function(gradient, "gradient"), import_function(loss, "loss")]
@@ -101,6 +102,7 @@ def coupled_source(
         cache,
         Parts(update, slots, coefficients, table_columns, 0, probes),
         precision,
+        machine,
     )
 
 
@@ -139,6 +141,7 @@ def joined_source(
     coefficients: int,
     probes: Sequence[Probe],
     precision: str,
+    machine: Machine,
 ) -> str:
     """As `separable_source`, for probes with views, which want the iterate after each step."""
     c = [f"c{j}" for j in range(constants)]
@@ -151,22 +154,23 @@ def joined_source(
         constants=", ".join(c),
     )
     parts = Parts(update, slots, coefficients, 1, 0, probes)
-    return _source(prelude, True, True, parts, precision)
+    return _source(prelude, True, True, parts, precision, machine)
 
 
-def _source(prelude: str, draws: bool, cache: bool, parts: Parts, precision: str) -> str:
+def _source(
+    prelude: str, draws: bool, cache: bool, parts: Parts, precision: str, machine: Machine
+) -> str:
     def see_loss(slot: int, row: int) -> list[str]:
         return [f"loss(first, last, {slot}, state, data, work[1], numbers[{row}:{row + 1}])"]
 
     column = "h{}".format
-    return (HEADER + NOTICE_AND_START + _ADVANCE + RUN_TILES).format(
+    return (HEADER + NOTICE_AND_START + _ADVANCE + machine.kernel).format(
         imports="\n".join([prelude, *parts.imports]),
         precision=precision,
         # A constant would make LLVM unroll short loops before it looks for vectors.
         lanes="state.shape[2]",
         cache=cache and parts.cacheable,
         group=GROUP,
-        chunk=CHUNK,
         rows=len(parts.terms),
         draw=indent(_DRAW.splitlines() if draws else [], 8),
         load_start_coefficients=indent(
@@ -174,6 +178,7 @@ def _source(prelude: str, draws: bool, cache: bool, parts: Parts, precision: str
         ),
         load_start_constants=indent(parts.load_constants(), 12),
         start=indent([*parts.start(column), *parts.add_terms()], 16),
+        share_start="",
         finish_start="",
         load_table=indent([f"{column(k)} = table[t, {k}]" for k in parts.own_columns], 12),
         load_constants=indent(parts.load_constants(), 20),
@@ -182,5 +187,6 @@ def _source(prelude: str, draws: bool, cache: bool, parts: Parts, precision: str
         store_state=indent(parts.store_state(), 24),
         wanted=parts.wanted("t + 1"),
         notice=NOTICE.format(time="t + 1", sums="sums"),
+        **machine.text,
         **parts.notice(0, see_loss, "work[1]"),
     )

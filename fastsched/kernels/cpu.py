@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.kernels.body import GROUP, Arguments
+from fastsched.kernels.body import GROUP, Arguments, Space
 from fastsched.kernels.reduce import LANES
+from fastsched.kernels.rows import HostRows
 
 _CACHE_LINE = 64
 
@@ -48,18 +49,19 @@ class TileRunner:
     def run(
         self,
         first_tile: int,
-        tiles: int,
+        count: int,
         proceed: Callable[[], bool],
         progress: Callable[[int], None],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return what is recorded of some tiles, and what is kept after their last step.
+    ) -> tuple[HostRows, HostRows] | None:
+        """Return what is recorded of some trajectories, and what is kept after their last step.
 
-        The arrays, of shapes (readings, records, columns) and (kept, columns), are this thread's
-        work space, valid until the next call. What is not known (yet) at a recorded step is NaN.
+        The first has a row for each reading and recorded step. Both are this thread's work space,
+        valid until the next call. What is not known (yet) at a recorded step is NaN.
         Before each kernel call `proceed` is asked, and where it says no the result is None; after
         each, `progress` is told the number of coordinate updates done.
         """
         a = self._arguments
+        tiles = -(-count // LANES)
         state, scratch, observed, kept = self._workspace()
         for begin in range(0, a.groups, self._groups_per_call):
             if not proceed():
@@ -83,7 +85,8 @@ class TileRunner:
                 kept,
             )
             progress(tiles * (end - begin) * GROUP * LANES * state.shape[1])
-        return observed, kept
+        columns = observed.shape[-1]
+        return HostRows(observed.reshape(-1, columns), count), HostRows(kept, count)
 
     def _workspace(self) -> tuple[Any, ...]:
         if not hasattr(self._local, "arrays"):
@@ -91,20 +94,21 @@ class TileRunner:
             columns = self._tiles * LANES
             observed = _aligned((len(a.ledger.readings), a.records, columns), np.float64)
             observed.fill(np.nan)
+            terms, *others = _allocated(a.scratch)
             self._local.arrays = (
-                _aligned(a.state_shape, a.table.dtype),
-                _allocated(a.scratch),
+                _allocated(a.state),
+                (terms.reshape(-1), *others),
                 observed,
                 _aligned((len(a.ledger.kept), columns), np.float64),
             )
         return self._local.arrays
 
 
-def _allocated(space: Any) -> Any:
-    """Return arrays for nested tuples of (shape, dtype)."""
-    if len(space) == 2 and isinstance(space[1], np.dtype):
-        return _aligned(*space)
-    return tuple(_allocated(part) for part in space)
+def _allocated(scratch: Any) -> Any:
+    """Return arrays for nested tuples of spaces."""
+    if isinstance(scratch, Space):
+        return _aligned(scratch.shape_for(LANES), scratch.dtype)
+    return tuple(_allocated(part) for part in scratch)
 
 
 def _aligned(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastsched.kernels.device import subroutine
@@ -49,7 +51,7 @@ def largest_eigenvalue(product, context, first, last, space, totals):
         part = (i + 1) * _GOLDEN
         for lane in range(first, last):
             vector[i, lane] = 0
-            rest[i, lane] = part - np.floor(part) + 0.5
+            rest[i, lane] = part - math.floor(part) + 0.5
     for k in range(steps):
         for lane in range(first, last):
             diagonal[k, lane - first] = 0
@@ -59,12 +61,12 @@ def largest_eigenvalue(product, context, first, last, space, totals):
                 squares[k, lane - first] += rest[i, lane] * rest[i, lane]
         for lane in range(first, last):
             square = squares[k, lane - first]
-            factor[lane - first] = 0 if square == 0 else 1 / np.sqrt(square)
+            factor[lane - first] = 0 if square == 0 else 1 / math.sqrt(square)
         for i in range(dim):
             for lane in range(first, last):
                 before = vector[i, lane]
                 vector[i, lane] = factor[lane - first] * rest[i, lane]
-                rest[i, lane] = -np.sqrt(squares[k, lane - first]) * before
+                rest[i, lane] = -math.sqrt(squares[k, lane - first]) * before
         product(context, first, last, vector, image)
         for i in range(dim):
             for lane in range(first, last):
@@ -81,7 +83,7 @@ def largest_eigenvalue(product, context, first, last, space, totals):
         squares[0, lane - first] = 0
         high = 0.0
         for k in range(steps):
-            high += abs(diagonal[k, lane - first]) + np.sqrt(squares[k, lane - first])
+            high += abs(diagonal[k, lane - first]) + math.sqrt(squares[k, lane - first])
         low = -high
         for _ in range(_HALVINGS):
             middle = (low + high) / 2

@@ -15,6 +15,7 @@ from fastsched.kernels.device import (
     device,
     float_to_bits32,
     float_to_bits64,
+    rint,
 )
 
 _F = np.float32
@@ -187,7 +188,7 @@ def cos_turns(t):
     rounding dominates.
     """
     real = type(t)
-    r = real(0.25) - abs(t - np.rint(t))
+    r = real(0.25) - abs(t - rint(t))
     z = r * r
     p = real(_TURN[7])
     p = real(_TURN[6]) + z * p

@@ -10,9 +10,11 @@ Muller, "A note on the generation of random normal deviates", Ann. Math. Stat. 2
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from fastsched.kernels.device import device
+from fastsched.kernels.device import device, word_product
 from fastsched.kernels.math import (
     cos_sin_double,
     cos_sin_single,
@@ -58,8 +60,8 @@ def round_keys(seed: int) -> tuple[np.uint32, ...]:
 
 @device
 def _round(a, b, c, d, key0, key1):
-    p = np.uint64(a) * _M0
-    q = np.uint64(c) * _M1
+    p = word_product(np.uint64(a), _M0)
+    q = word_product(np.uint64(c), _M1)
     return _U(q >> _SHIFT) ^ b ^ key0, _U(q), _U(p >> _SHIFT) ^ d ^ key1, _U(p)
 
 
@@ -90,7 +92,7 @@ def philox(a, b, c, d, keys):
 @device
 def _normal_pair_single(radius_word, angle_word):
     log = log_single(_F(radius_word) + _HALF_32, _BITS_32)
-    radius = np.sqrt(_MINUS_TWO_32 * log)
+    radius = math.sqrt(_MINUS_TWO_32 * log)
     cosine, sine = cos_sin_single(angle_word)
     return radius * cosine, radius * sine
 
@@ -98,7 +100,7 @@ def _normal_pair_single(radius_word, angle_word):
 @device
 def _normal_pair_double(radius_word, radius_low, angle_word, angle_low):
     uniform = _D(radius_word) + (_D(radius_low) + 0.5) * _ULP_64
-    radius = np.sqrt(-2.0 * log_double(uniform, _BITS_64))
+    radius = math.sqrt(-2.0 * log_double(uniform, _BITS_64))
     cosine, sine = cos_sin_double(angle_word, _D(angle_low) * _ULP_64)
     return radius * cosine, radius * sine
 
@@ -123,7 +125,7 @@ def normals_double(coordinate, group, trajectory, stream, keys):
     precision refines the same random numbers, it does not draw others. |z| reaches 9.5.
     """
     a, b, c, d = philox(coordinate, group, trajectory, stream, keys)
-    e, f, g, h = philox(coordinate, group, trajectory, stream | _LOW_WORDS, keys)
+    e, f, g, h = philox(coordinate, group, trajectory, np.uint32(stream | _LOW_WORDS), keys)
     z0, z1 = _normal_pair_double(a, e, b, f)
     z2, z3 = _normal_pair_double(c, g, d, h)
     return z0, z1, z2, z3

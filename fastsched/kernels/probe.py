@@ -131,6 +131,12 @@ class Probe:
     confined: bool = False
 
     @property
+    def views(self) -> tuple[View, ...]:
+        """The views it watches or reads, other than losses."""
+        seen = (*self.watched, *(reading.source for reading in self.readings))
+        return tuple(view for view in seen if isinstance(view, View))
+
+    @property
     def constant_rows(self) -> int:
         """Number of constants of a coordinate."""
         return 0 if self.constants is None else self.constants.shape[0]

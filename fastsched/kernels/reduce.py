@@ -27,7 +27,7 @@ COUNT, MEAN, M2, M3, M4 = range(MOMENTS)
 _MANTISSA_BITS = 9
 _BIN_SHIFT = 52 - _MANTISSA_BITS
 _ZERO_BIN = 1 << (11 + _MANTISSA_BITS)
-_BINS = 2 * _ZERO_BIN
+BINS = 2 * _ZERO_BIN
 _MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 
 
@@ -37,7 +37,7 @@ _strict = numba.njit(forceinline=True, error_model="numpy")
 
 
 @_strict
-def _combine(left, i, right, j, out, k):
+def combine(left, i, right, j, out, k):
     """Write to column k the moments of columns i and j together.
 
     Pebay 2008, SAND2008-6212, eqs. 2.1-2.4; an empty set changes nothing.
@@ -64,7 +64,7 @@ def _combine(left, i, right, j, out, k):
 
 
 @_strict
-def _leaf(values, begin, count):
+def leaf(values, begin, count):
     """Return the moments of a tile's values that have not diverged.
 
     Without branches, so that it becomes vector code. Sums are of differences from the first
@@ -104,14 +104,14 @@ def block_moments(observed, count):
     parents = np.empty((MOMENTS, tiles))
     for row in range(rows):
         for k in range(tiles):
-            nodes[0, k], nodes[1, k], nodes[2, k], nodes[3, k], nodes[4, k] = _leaf(
+            nodes[0, k], nodes[1, k], nodes[2, k], nodes[3, k], nodes[4, k] = leaf(
                 observed[row], k * LANES, count
             )
         remaining = tiles
         while remaining > 1:
             pairs = remaining // 2
             for k in range(pairs):
-                _combine(nodes, 2 * k, nodes, 2 * k + 1, parents, k)
+                combine(nodes, 2 * k, nodes, 2 * k + 1, parents, k)
             if remaining % 2:
                 for m in range(MOMENTS):
                     parents[m, pairs] = nodes[m, remaining - 1]
@@ -127,8 +127,16 @@ def merge_moments(left, right):
     """Return the moments of two neighbouring nodes of the tree, row by row."""
     result = np.empty_like(left)
     for row in range(left.shape[1]):
-        _combine(left, row, right, row, result, row)
+        combine(left, row, right, row, result, row)
     return result
+
+
+@_strict
+def bin_of(x):
+    """Return the logarithmic bin of a number, 0 ... BINS - 1; it grows with the number."""
+    bits = float_to_bits64(x)
+    magnitude = (bits & _MAGNITUDE) >> _BIN_SHIFT
+    return _ZERO_BIN + magnitude if bits >= 0 else _ZERO_BIN - 1 - magnitude
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -146,17 +154,15 @@ def block_histogram(observed, count):
     keys = np.empty(rows * count, np.int64)
     counts = np.empty(rows * count, np.int64)
     extrema = np.empty((rows, 2))
-    dense = np.zeros(_BINS, np.int32)
+    dense = np.zeros(BINS, np.int32)
     used = 0
     for row in range(rows):
-        low, high = _BINS, -1
+        low, high = BINS, -1
         smallest, largest = np.inf, -np.inf
         for k in range(count):
             x = observed[row, k]
             if abs(x) <= DIVERGED_ABOVE:
-                bits = float_to_bits64(x)
-                magnitude = (bits & _MAGNITUDE) >> _BIN_SHIFT
-                index = _ZERO_BIN + magnitude if bits >= 0 else _ZERO_BIN - 1 - magnitude
+                index = bin_of(x)
                 dense[index] += 1
                 low = min(low, index)
                 high = max(high, index)
@@ -165,7 +171,7 @@ def block_histogram(observed, count):
         extrema[row, 0], extrema[row, 1] = smallest, largest
         for index in range(low, high + 1):
             if dense[index] > 0:
-                keys[used] = row * _BINS + index
+                keys[used] = row * BINS + index
                 counts[used] = dense[index]
                 dense[index] = 0
                 used += 1
@@ -208,7 +214,7 @@ def histogram_quantiles(
     """
     rows = len(extrema)
     total = np.concatenate([[0], np.cumsum(counts)])
-    row_begin = np.searchsorted(keys, np.arange(rows + 1, dtype=np.int64) * _BINS)
+    row_begin = np.searchsorted(keys, np.arange(rows + 1, dtype=np.int64) * BINS)
     below = total[row_begin[:-1]]
     rank = np.maximum(probabilities[:, None] * trajectories, 0.5)
     position = np.searchsorted(total[1:], below + rank, side="left")
@@ -216,7 +222,7 @@ def histogram_quantiles(
     position = np.minimum(position, max(keys.size - 1, 0))
     if keys.size == 0:
         return np.full(position.shape, np.inf), np.zeros(position.shape)
-    index = keys[position] - np.arange(rows) * _BINS
+    index = keys[position] - np.arange(rows) * BINS
     low = np.maximum(_bin_edge(index), extrema[:, 0])
     high = np.minimum(_bin_edge(index + 1), extrema[:, 1])
     inside = (below + rank - total[position]) / counts[position]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastsched.kernels.body import CHUNK, GROUP, HEADER, NOTICE, NOTICE_AND_START, RUN_TILES
+from fastsched.kernels.body import GROUP, HEADER, NOTICE, NOTICE_AND_START, Machine
 from fastsched.kernels.parts import Parts, import_function, indent
 from fastsched.kernels.probe import Probe
 from fastsched.kernels.reduce import LANES
@@ -24,11 +24,11 @@ _ADVANCE = """\
         for k in range({group_rows}):
             for lane in range(first, last):
                 sums[k, lane - first] = 0
-        for chunk in range(0, dim, {chunk}):
+        for chunk in {chunks}:
             for k in range({group_rows}):
                 for lane in range(first, last):
                     terms[k * width + lane - first] = 0
-            for i in range(chunk, min(chunk + {chunk}, dim)):
+            for i in {coordinates}:
 {load_constants_deep}
 {visits}
             for k in range({group_rows}):
@@ -36,6 +36,7 @@ _ADVANCE = """\
                     sums[k, lane - first] += terms[k * width + lane - first]
         for k in range(min({group}, steps - t)):
             if {wanted}:
+{share}
                 {notice}
 """
 
@@ -61,6 +62,7 @@ def separable_source(
     coefficients: int,
     probes: Sequence[Probe],
     precision: str,
+    machine: Machine,
 ) -> str:
     """Return the source of the kernel module.
 
@@ -75,6 +77,7 @@ def separable_source(
     probes : sequence of Probe
         What the measures ask for.
     precision : {"single", "double"}
+    machine : Machine
     """
     parts = Parts(update, slots, coefficients, 1, constants, probes)
     imports = [import_function(gradient, "gradient"), import_function(loss, "loss")]
@@ -127,14 +130,13 @@ def separable_source(
         branches = {f"if {looked_at}:": visits, "else:": visit(True)}
         visits = [s for head, body in branches.items() for s in (head, *(f"    {b}" for b in body))]
     start = parts.start(lambda column: f"h{column}")
-    template = HEADER + NOTICE_AND_START + _ADVANCE + RUN_TILES
+    template = HEADER + NOTICE_AND_START + _ADVANCE + machine.kernel
     return template.format(
         imports="\n".join([*imports, *parts.imports]),
         precision=precision,
         lanes=LANES,
         cache=parts.cacheable,
         group=GROUP,
-        chunk=CHUNK,
         rows=rows,
         group_rows=GROUP * rows,
         load_start_coefficients=indent(
@@ -143,11 +145,14 @@ def separable_source(
         load_start_constants=indent(load_constants, 12),
         load_constants_deep=indent(load_constants, 16),
         start=indent(start + add_terms(0), 16),
+        share_start=indent(machine.share(f"range({rows})", "sums"), 4),
         finish_start="",
         load_table=indent([f"{name} = table[t + {k}, {col}]" for k, col, name in table], 8),
         visits=indent(visits, 16),
         wanted=parts.wanted("t + k + 1"),
         notice=NOTICE.format(time="t + k + 1", sums=f"sums[{rows} * k:{rows} * k + {rows}]"),
+        share=indent(machine.share(f"range({rows} * k, {rows} * k + {rows})", "sums"), 16),
+        **machine.text,
         **parts.notice(len(parts.points), see_loss),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastsched.kernels.body import CHUNK, GROUP, HEADER, NOTICE, NOTICE_AND_START, RUN_TILES
+from fastsched.kernels.body import GROUP, HEADER, NOTICE, NOTICE_AND_START, Machine
 from fastsched.kernels.parts import Parts, import_function, indent
 from fastsched.kernels.probe import Probe
 from fastsched.kernels.reduce import LANES
@@ -30,11 +30,11 @@ _ADVANCE = """\
         for j in range({sums}):
             for lane in range(first, last):
                 totals[j, lane - first] = 0
-        for chunk in range(0, dim, {chunk}):
+        for chunk in {chunks}:
             for j in range({sums}):
                 for lane in range(first, last):
                     part[j, lane - first] = 0
-            for i in range(chunk, min(chunk + {chunk}, dim)):
+            for i in {coordinates}:
 {load_constants}
                 for lane in range(first, last):
                     z0, z1, z2, z3 = normals(
@@ -50,6 +50,7 @@ _ADVANCE = """\
             for j in range({sums}):
                 for lane in range(first, last):
                     totals[j, lane - first] += part[j, lane - first]
+{share_group}
         for k in range(min({group}, steps - {group} * group)):
             t = {group} * group + k
             following = min(k + 1, {group} - 1)
@@ -62,14 +63,14 @@ _ADVANCE = """\
             for j in range({rows}):
                 for lane in range(first, last):
                     sums[j, lane - first] = 0
-            for chunk in range(0, dim, {chunk}):
+            for chunk in {chunks}:
                 for j in range({sums}):
                     for lane in range(first, last):
                         part[j, lane - first] = 0
                 for j in range({rows}):
                     for lane in range(first, last):
                         terms[j * width + lane - first] = 0
-                for i in range(chunk, min(chunk + {chunk}, dim)):
+                for i in {coordinates}:
                     origin = constants[0, i]
 {load_constants_deep}
                     for lane in range(first, last):
@@ -84,19 +85,22 @@ _ADVANCE = """\
                 for j in range({rows}):
                     for lane in range(first, last):
                         sums[j, lane - first] += terms[j * width + lane - first]
+{share_step}
             if {wanted}:
+{share}
                 {notice}
 """
 
 _REDUCE_SLOT = """\
+dim = constants.shape[1]
 for j in range({sums}):
     for lane in range(first, last):
         totals[{offset} + j, lane - first] = 0
-for chunk in range(0, constants.shape[1], {chunk}):
+for chunk in {chunks}:
     for j in range({sums}):
         for lane in range(first, last):
             part[j, lane - first] = 0
-    for i in range(chunk, min(chunk + {chunk}, constants.shape[1])):
+    for i in {coordinates}:
 {load_constants}
         for lane in range(first, last):
             x = state[{slot}, i, lane]
@@ -105,6 +109,7 @@ for chunk in range(0, constants.shape[1], {chunk}):
     for j in range({sums}):
         for lane in range(first, last):
             totals[{offset} + j, lane - first] += part[j, lane - first]
+{share}
 """
 
 
@@ -123,6 +128,7 @@ def summed_source(
     coefficients: int,
     probes: Sequence[Probe],
     precision: str,
+    machine: Machine,
 ) -> str:
     """Return the source of the kernel module.
 
@@ -133,7 +139,7 @@ def summed_source(
     sums, weights, extras, constants, table_columns : int
         How many sums, weights, normals of each step beside those of the coordinates, constants
         of each coordinate, and columns of the table the landscape has.
-    update, slots, coefficients, probes, precision
+    update, slots, coefficients, probes, precision, machine
         As for `separable_source`.
     """
     parts = Parts(update, slots, coefficients, table_columns, constants, probes)
@@ -164,11 +170,12 @@ def summed_source(
     def reduce_slot(slot: int, offset: int) -> list[str]:
         text = _REDUCE_SLOT.format(
             sums=sums,
-            chunk=CHUNK,
             slot=slot,
             offset=offset,
             load_constants=indent(load_constants, 8),
             reduce=indent(add_terms, 12),
+            share=indent(machine.share(f"range({offset}, {offset + sums})", "totals"), 0),
+            **machine.text,
         )
         return text.splitlines()
 
@@ -185,14 +192,15 @@ def summed_source(
 
     functions = {"reduce": reduce, "weigh": weigh, "gradient": gradient, "loss": loss}
     imports = [import_function(function, name) for name, function in functions.items()]
-    template = HEADER + NOTICE_AND_START + _ADVANCE + RUN_TILES
+    template = HEADER + NOTICE_AND_START + _ADVANCE + machine.kernel
+    share_totals = machine.share(f"range({sums})", "totals")
+    share_sums = machine.share(f"range({len(parts.terms)})", "sums")
     return template.format(
         imports="\n".join([*imports, *parts.imports]),
         precision=precision,
         lanes=LANES,
         cache=parts.cacheable,
         group=GROUP,
-        chunk=CHUNK,
         rows=len(parts.terms),
         sums=sums,
         extras=extras,
@@ -200,6 +208,7 @@ def summed_source(
             [f"{name} = table[0, {column}]" for column, name in enumerate(table)], 4
         ),
         start=indent([*parts.start("h{}".format), *parts.add_terms()], 16),
+        share_start=indent(share_sums, 4),
         finish_start=indent(["_, part, _, _, totals = work", *reduce_slot(0, 0)], 4),
         load_start_constants=indent(parts.load_constants(), 12),
         load_constants=indent(load_constants, 16),
@@ -213,6 +222,10 @@ def summed_source(
         store_state=indent(parts.store_state(), 24),
         wanted=parts.wanted("t + 1"),
         notice=NOTICE.format(time="t + 1", sums="sums"),
+        share_group=indent(share_totals, 8),
+        share_step=indent(share_totals, 12),
+        share=indent(share_sums, 16),
+        **machine.text,
         **parts.notice(0, see_loss),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def double_well_gradient(x, normal, noise_scale, cubic, linear, triple, variance, share):
     """Return q x^3 + l x plus noise of variance v + share |3 q x^2 + l|."""
     square = x * x
-    std = np.sqrt(variance + share * abs(triple * square + linear))
+    std = math.sqrt(variance + share * abs(triple * square + linear))
     return (cubic * square + linear) * x + noise_scale * std * normal
 
 

@@ -155,7 +155,7 @@ def activate(kind, first, last, rows, u):
     elif kind == TANH:
         for j in range(rows):
             for lane in range(first, last):
-                u[j, lane - first] = np.tanh(u[j, lane - first])
+                u[j, lane - first] = math.tanh(u[j, lane - first])
     elif kind == ERF:
         for j in range(rows):
             for lane in range(first, last):

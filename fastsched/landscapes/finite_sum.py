@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastsched.kernels.curvature import largest_eigenvalue
@@ -70,7 +72,7 @@ def _slope(kind, margin, label):
     """Return the derivative of a row's loss by its margin."""
     if kind == SQUARED:
         return margin - label
-    return -label / (1 + np.exp(label * margin))
+    return -label / (1 + math.exp(label * margin))
 
 
 @device
@@ -137,7 +139,7 @@ def _mean_loss(first, last, x, matrix, offset, kind, scale, constant, block, tot
                     totals[0, lane - first] += residual * residual
                 else:
                     margin = block[j, lane - first] * value
-                    totals[0, lane - first] += np.log1p(np.exp(-abs(margin))) - min(margin, 0)
+                    totals[0, lane - first] += math.log1p(math.exp(-abs(margin))) - min(margin, 0)
     for lane in range(first, last):
         totals[0, lane - first] = totals[0, lane - first] * scale + constant
 
@@ -179,7 +181,7 @@ def _weighted_margins(first, last, x, rows, margins):
     multiply(first, last, np.int64(0), rows.shape[0], rows.shape[1], rows, x, margins)
     for r in range(rows.shape[0]):
         for lane in range(first, last):
-            e = np.exp(-abs(margins[r, lane]))
+            e = math.exp(-abs(margins[r, lane]))
             margins[r, lane] = e / ((1 + e) * (1 + e))
 
 

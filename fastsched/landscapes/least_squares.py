@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +46,8 @@ def least_squares_weights(
     square = max(square, np.finfo(np.float64).tiny)
     along = product * product / square + chi_square(normals, keys, trajectory, t, 0, batch_size)
     rest = np.float64(data[0][0]) ** 2 * chi_square(normals, keys, trajectory, t, 1, batch_size)
-    cross = noise * np.sqrt(along / square)
-    residuals = np.sqrt(square * along - 2 * square * cross + noise * noise + rest)
+    cross = noise * math.sqrt(along / square)
+    residuals = math.sqrt(square * along - 2 * square * cross + noise * noise + rest)
     alpha = along - cross - residuals * product / square
     return alpha / batch_size, residuals / batch_size
 
@@ -57,7 +58,7 @@ def chi_square(normals, keys, trajectory, t, which, batch_size):
     freedom = batch_size - 1
     index = np.uint32(which)
     shift = np.float64(freedom) / 2 - 1 / 3
-    scale = 1 / np.sqrt(9 * shift)
+    scale = 1 / math.sqrt(9 * shift)
     while True:
         z, _, a, b = normals(index, t, trajectory, _BATCH, keys)
         z = np.float64(z)
@@ -67,7 +68,7 @@ def chi_square(normals, keys, trajectory, t, which, batch_size):
         cube = root * root * root
         # (a^2 + b^2) / 2 is minus the logarithm of a uniform number.
         exponential = (np.float64(a) * np.float64(a) + np.float64(b) * np.float64(b)) / 2
-        if root > 0 and z * z / 2 + shift * (1 - cube + np.log(cube)) > -exponential:
+        if root > 0 and z * z / 2 + shift * (1 - cube + math.log(cube)) > -exponential:
             return 2 * shift * cube
         index = np.uint32(index + _CHI_SQUARES)
 

@@ -64,12 +64,12 @@ def _soften(first, last, softness, energies, totals):
             lowest = min(lowest, energies[k, lane - first])
         total = 0.0
         for k in range(energies.shape[0]):
-            weight = np.exp((lowest - energies[k, lane - first]) / softness)
+            weight = math.exp((lowest - energies[k, lane - first]) / softness)
             energies[k, lane - first] = weight
             total += weight
         for k in range(energies.shape[0]):
             energies[k, lane - first] /= total
-        totals[0, lane - first] = lowest - softness * np.log(total)
+        totals[0, lane - first] = lowest - softness * math.log(total)
 
 
 @device
@@ -97,7 +97,7 @@ def wells_gradient(normals, first, last, trajectory, t, k, state, field, table, 
                 part[0, lane - first] += pull * (x[i, lane] - center)
                 spread[0, lane - first] += pull
         for lane in range(first, last):
-            std = np.sqrt(spread[0, lane - first]) if by_curvature else strength
+            std = math.sqrt(spread[0, lane - first]) if by_curvature else strength
             field[k, i, lane] = part[0, lane - first] + scale * std * field[k, i, lane]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastsched.kernels import reduce
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import Probe, Reading
+from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
 from fastsched.measures.base import Moments, Partial, Variables, mean_and_deviation
 from fastsched.optimizers import Optimizer
@@ -40,7 +40,7 @@ def velocity_coordinate(before, after, gradient, velocity, last, sign):
 @device
 def gradients_event(time, product, square, last_square, cosine):
     """Return the gradient's squared norm, and its cosine with the one before."""
-    return square, product / np.sqrt(square * last_square)
+    return square, product / math.sqrt(square * last_square)
 
 
 @device
@@ -50,8 +50,8 @@ def velocity_event(
     """As `gradients_event`, with the cosine of the velocity and the gradient it met."""
     return (
         square,
-        product / np.sqrt(square * last_square),
-        met / np.sqrt(velocity_square * square),
+        product / math.sqrt(square * last_square),
+        met / math.sqrt(velocity_square * square),
     )
 
 
@@ -106,11 +106,8 @@ class Alignment(Moments):
             readings=(Reading(1, lag=2), Reading(2, lag=1)),
         )
 
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
-        flat = observed.reshape(-1, observed.shape[-1])
-        return {"moments": reduce.block_moments(flat, count)}
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
+        return {"moments": observed.moments()}
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         records = len(study.record_steps)

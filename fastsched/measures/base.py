@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastsched.kernels import reduce
 from fastsched.kernels.probe import Probe
+from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
 from fastsched.optimizers import Optimizer
 from fastsched.spec import Spec
@@ -48,19 +49,15 @@ class Measure(Spec, abc.ABC):
         """
 
     @abc.abstractmethod
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
         """Return the statistics of a block.
 
         Parameters
         ----------
-        observed : array of shape (readings, records, columns)
-            The readings of the probe; trajectories are the first `count` columns.
-        kept : array of shape (kept, columns)
+        observed : Rows
+            The readings of the probe, each at all recorded steps.
+        kept : Rows
             What the probe keeps after the last step.
-        count : int
-            Number of trajectories.
         """
 
     @abc.abstractmethod
@@ -88,10 +85,8 @@ class MeanAndDeviation(Moments):
 
     variable: ClassVar[str]
 
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
-        return {"moments": reduce.block_moments(observed[0], count)}
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
+        return {"moments": observed.moments()}
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         return mean_and_deviation(self.variable, total["moments"])

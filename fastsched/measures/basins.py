@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastsched.kernels import reduce
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import Probe, Reading
+from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
 from fastsched.measures.base import Measure, Partial, Variables, binomial_error, mean_and_error
 from fastsched.optimizers import Optimizer
@@ -71,17 +72,14 @@ class Basins(Measure):
             finals=(0,),
         )
 
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
         basins = round(np.sqrt(len(kept) - 1))
-        visited = np.vstack([observed[0], kept[:1]])[:, :count].astype(np.int64)
-        rows = np.arange(len(visited))[:, None] * basins
-        occupied = np.bincount((visited + rows).ravel(), minlength=rows.size * basins)
-        return {
-            "occupied": occupied.reshape(-1, basins),
-            "changes": reduce.block_moments(np.ascontiguousarray(kept[1:]), count),
-        }
+        occupied = np.zeros((len(observed) + 1) * basins, np.int64)
+        keys, counts = observed.occurrences(basins)
+        occupied[keys] = counts
+        keys, counts = kept[:1].occurrences(basins)
+        occupied[len(observed) * basins + keys] = counts
+        return {"occupied": occupied.reshape(-1, basins), "changes": kept[1:].moments()}
 
     def merge(self, left: Partial, right: Partial) -> Partial:
         return {

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.kernels import reduce
+from fastsched.kernels.rows import Rows
 from fastsched.measures.base import FEWEST_BEYOND, Partial, Variables, mean_and_deviation
 
 _HISTOGRAM = ("keys", "counts", "extrema")
 
 
-def block_distribution(observed: NDArray[np.float64], count: int, quantiles: bool) -> Partial:
+def block_distribution(observed: Rows, quantiles: bool) -> Partial:
     """Return the statistics of a block's readings, with histograms if quantiles are wanted."""
-    values = observed.reshape(-1, observed.shape[-1])
-    partial = {"moments": reduce.block_moments(values, count)}
+    partial: Partial = {"moments": observed.moments()}
     if quantiles:
-        partial |= zip(_HISTOGRAM, reduce.block_histogram(values, count), strict=True)
+        partial |= zip(_HISTOGRAM, observed.histogram(), strict=True)
     return partial
 
 

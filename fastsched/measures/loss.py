@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastsched.errors import array, reject
 from fastsched.kernels import reduce
 from fastsched.kernels.probe import LOSS, Probe, Reading
+from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
 from fastsched.measures.base import QUANTILES, Measure, Partial, Variables, binomial_error
 from fastsched.measures.distribution import (
@@ -82,10 +83,8 @@ class Loss(Measure):
     def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
         return Probe(readings=(Reading(LOSS),))
 
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
-        return block_distribution(observed, count, bool(self.quantiles))
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
+        return block_distribution(observed, bool(self.quantiles))
 
     def merge(self, left: Partial, right: Partial) -> Partial:
         return merge_distributions(left, right)

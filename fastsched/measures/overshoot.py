@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, numeric, reject
-from fastsched.kernels import reduce
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import LOSS, Probe
+from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
 from fastsched.measures.base import Moments, Partial, Variables, mean_and_error
 from fastsched.optimizers import Optimizer
@@ -42,6 +42,30 @@ def rise_event(time, loss, start, peak):
     start = loss if time == 0 else start
     peak = loss if time == 0 else peak
     return start, loss if loss > peak else peak
+
+
+@device
+def happened(excursion, distance):
+    """Return whether there is an excursion beyond the minimum."""
+    return (excursion > 0) * 1.0
+
+
+@device
+def depth(excursion, distance):
+    """Return how far it goes, in units of the distance at the start."""
+    return excursion / abs(distance)
+
+
+@device
+def rises(peak, start):
+    """Return whether the loss exceeds its start."""
+    return (peak > start) * 1.0
+
+
+@device
+def rise(peak, start):
+    """Return the largest loss in units of that at the start."""
+    return peak / start
 
 
 @spec
@@ -131,20 +155,18 @@ class Overshoot(Moments):
             confined=len(axes) < model.dim,
         )
 
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
-        start, peak = kept[:2]
-        distance, excursion, crossings = np.split(kept[2:], 3)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rows = [
-                excursion > 0,
-                excursion / np.abs(distance),
-                crossings,
-                (peak > start)[None],
-                (peak / start)[None],
-            ]
-        return {"moments": reduce.block_moments(np.vstack(rows).astype(np.float64), count)}
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
+        start, peak, axes = kept[:1], kept[1:2], (len(kept) - 2) // 3
+        distance, excursion = kept[2 : 2 + axes], kept[2 + axes : 2 + 2 * axes]
+        crossings = kept[2 + 2 * axes :]
+        rows = [
+            excursion.map(happened, distance),
+            excursion.map(depth, distance),
+            crossings,
+            peak.map(rises, start),
+            peak.map(rise, start),
+        ]
+        return {"moments": np.concatenate([row.moments() for row in rows], axis=1)}
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         by_axis, rise = total["moments"][:, :-2], total["moments"][:, -2:]

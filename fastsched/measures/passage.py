@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.kernels import reduce
+from fastsched.kernels.rows import Rows
 from fastsched.measures.base import (
     FEWEST_BEYOND,
     QUANTILES,
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from fastsched.study import Study
 
 
+# Beyond any time: the integers that a float64 holds.
+_LATEST = 2**53
+
+
 class FirstPassage(Measure):
     """A measure of the first time at which something happens, censored at the last step.
 
@@ -32,12 +37,9 @@ class FirstPassage(Measure):
 
     prefix: ClassVar[str]
 
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
-        times, counts = np.unique(kept[0, :count].astype(np.int64), return_counts=True)
-        happened = times >= 0
-        return {"times": times[happened], "counts": counts[happened]}
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
+        times, counts = kept.occurrences(_LATEST)
+        return {"times": times, "counts": counts}
 
     def merge(self, left: Partial, right: Partial) -> Partial:
         times, counts = reduce.merge_histograms(

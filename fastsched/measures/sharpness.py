@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.kernels.probe import Probe, Reading
+from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
 from fastsched.measures.base import QUANTILES, Measure, Partial, Variables
 from fastsched.measures.distribution import (
@@ -62,10 +63,8 @@ class Sharpness(Measure):
             ),
         )
 
-    def reduce(
-        self, observed: NDArray[np.float64], kept: NDArray[np.float64], count: int
-    ) -> Partial:
-        return block_distribution(observed, count, quantiles=True)
+    def reduce(self, observed: Rows, kept: Rows) -> Partial:
+        return block_distribution(observed, quantiles=True)
 
     def merge(self, left: Partial, right: Partial) -> Partial:
         return merge_distributions(left, right)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -35,7 +36,7 @@ def adam_update(
     gradient = gradient + coupled * theta
     mean = beta1 * mean + new1 * gradient
     square = beta2 * square + new2 * (gradient * gradient)
-    step = rate * mean / (scale * np.sqrt(square) + eps)
+    step = rate * mean / (scale * math.sqrt(square) + eps)
     return x + (drift * theta + step), mean, square
 
 
@@ -109,6 +110,11 @@ class Adam(Optimizer):
         eps = np.full(steps, self.eps)
         columns = [beta1, 1 - beta1, beta2, 1 - beta2, coupled, -shrinkage, rate, scale, eps]
         return np.stack(columns, axis=1)
+
+    @property
+    def idle_coefficients(self) -> NDArray[np.float64]:
+        # All zero but for eps, lest a step be 0 / 0.
+        return np.append(super().idle_coefficients[:-1], 1.0)
 
     def reference_step(
         self,

@@ -91,6 +91,11 @@ class Optimizer(Spec, abc.ABC):
             A schedule leaves its allowed range within `steps`.
         """
 
+    @property
+    def idle_coefficients(self) -> NDArray[np.float64]:
+        """The coefficients of an update that leaves theta as it is, shape (coefficients,)."""
+        return np.zeros(self.coefficients(1).shape[1])
+
     @abc.abstractmethod
     def reference_step(
         self,

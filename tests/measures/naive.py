@@ -185,7 +185,8 @@ def alignment(walk: Walk, measure: fs.Alignment) -> dict[str, Array]:
     gradients = np.concatenate([cosine(g[:-1], g[1:]), np.full((2, n), np.nan)])
     result = mean("gradient_alignment", walk.at_records(gradients))
     if walk.study.optimizer.slots:
-        sign = 1 if walk.study.optimizer.velocity == "pytorch" else -1
+        velocity = getattr(walk.study.optimizer, "velocity", "pytorch")
+        sign = 1 if velocity == "pytorch" else -1
         met = np.concatenate([sign * cosine(walk.velocity[:-1], g), np.full((1, n), np.nan)])
         result |= mean("velocity_alignment", walk.at_records(met))
     return result
@@ -203,6 +204,9 @@ def eigenvalues(landscape: Any, theta: Array) -> Array:
         return np.broadcast_to(np.sort(landscape.spectrum), theta.shape)
     hessians = [landscape.hessian(x) for x in theta.reshape(-1, landscape.dim)]
     return np.linalg.eigvalsh(hessians).reshape(theta.shape)
+
+
+KNOWN_HESSIANS = (fs.Quadratic, fs.LeastSquares, fs.DoubleWell, fs.Wells, fs.RandomField)
 
 
 def sharpness(walk: Walk, measure: fs.Sharpness) -> dict[str, Array]:

@@ -7,6 +7,8 @@ import pytest
 
 import fastsched as fs
 
+from .naive import expected
+
 RATES = [0.01, 0.1, 0.5, 1.0]
 DEPTHS = {
     0.5: [0.0, 0.000469, 0.25, 0.5],
@@ -36,6 +38,23 @@ def test_table(momentum, precision, tolerance):
     # x_t is r^t times a cosine of frequency phi: a change of side every pi / phi steps.
     phi = np.arccos((1 + momentum - np.array(RATES)) / (2 * np.sqrt(momentum)) + 0j).real
     assert np.all(np.abs(data["overshoot_crossings"] - 100 * phi / np.pi) <= 1)
+
+
+@pytest.mark.parametrize("steps", [5, 6, 7, 8])
+def test_steps_that_fill_up_a_group_change_nothing(steps):
+    """Kernels take four steps at once: those after the last one must not count."""
+    case = fs.Study(
+        fs.Quadratic([1.0, 0.5], 0.7, fs.Normal()),
+        fs.Adam(0.3),
+        steps,
+        30,
+        record=[steps],
+        measures=fs.Overshoot(),
+        precision="double",
+    )
+    data = fs.run(case, progress=False).data
+    for name, value in expected(case).items():
+        np.testing.assert_allclose(data[name], value, rtol=1e-8, atol=1e-11, err_msg=name)
 
 
 def check_probability(study):

@@ -1,0 +1,76 @@
+"""Which machine runs a study: the processor, or GPUs."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Sequence
+from typing import Any
+
+from fastsched.errors import FastschedError, choice, integer, reject
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def chosen_gpus(device: str, devices: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the numbers of the GPUs to use, none for the processor.
+
+    Raises
+    ------
+    FastschedError
+        A parameter is not allowed, or a GPU that was asked for is not there.
+    """
+    choice("device", device, DEVICES)
+    if devices is not None and device == "cpu":
+        reject("devices", devices, 'left out where device is "cpu"')
+    if device == "cpu" or (device == "auto" and devices is None and not _gpu_at_hand()):
+        return ()
+    found = _found_gpus()
+    if isinstance(found, str):
+        raise FastschedError(
+            f'device = "cuda" needs an NVIDIA GPU with its driver, and numba-cuda (pip install '
+            f'"fastsched[cuda]"): {found}; or use device="cpu"'
+        )
+    if devices is None:
+        return (0,)
+    allowed = f"a list of different numbers of GPUs, of which there are {found}"
+    if isinstance(devices, (str, bytes)) or not isinstance(devices, Sequence) or not devices:
+        reject("devices", devices, allowed)
+    numbers = tuple(integer("devices", k, minimum=0, maximum=found - 1) for k in devices)
+    if len(set(numbers)) < len(numbers):
+        reject("devices", devices, allowed)
+    return numbers
+
+
+def _gpu_at_hand() -> bool:
+    """Return whether there is a GPU; the simulator of one is slow, and only used when asked for."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        return False
+    from numba import config
+
+    return not config.ENABLE_CUDASIM and isinstance(_found_gpus(), int)
+
+
+@functools.cache
+def _found_gpus() -> int | str:
+    """Return how many GPUs there are, or why none can be used."""
+    from numba import config
+
+    if config.ENABLE_CUDASIM:
+        return 1
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed"
+    from numba import cuda
+
+    try:
+        number = len(cuda.gpus)
+        if number:
+            cuda.compile_ptx_for_current_device(_nothing, ())
+    except Exception as error:  # of the driver, the compiler's packages, or their versions
+        reason: Any = " ".join(str(error).split()).rstrip(" :")
+        return f"{type(error).__name__}: {reason}"
+    return number or "the driver finds no GPU"
+
+
+def _nothing() -> None:
+    pass

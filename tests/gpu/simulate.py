@@ -1,0 +1,153 @@
+"""Run small studies in Numba's simulator of a GPU, and compare them with the definitions.
+
+Started by `test_simulator.py` in a process of its own, because the simulator is chosen by an
+environment variable before Numba is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
+
+from measures.naive import BY_DEFINITION, KNOWN_HESSIANS, expected
+
+import fastsched as fs
+from fastsched import gpu_plan
+from fastsched.kernels import cuda as cuda_kernels
+from fastsched.kernels.teams import BLOCK, WARP
+from gpu.examples import LANDSCAPES, OPTIMIZERS, study
+
+run = importlib.import_module("fastsched.run")
+chosen: list[int] = []
+
+
+def check(result, values):
+    for name, value in values.items():
+        np.testing.assert_allclose(
+            result[name], value, rtol=1e-8, atol=1e-11, equal_nan=True, err_msg=name
+        )
+
+
+def by_definition(landscape: str) -> None:
+    """Compare with plain NumPy, with every optimizer."""
+    for optimizer in OPTIMIZERS:
+        case = study(landscape, optimizer, precision="double")
+        if case is None:
+            continue
+        hessian = isinstance(case.landscape, KNOWN_HESSIANS)
+        known = [
+            m
+            for m in case.measures
+            if type(m) in BY_DEFINITION and (hessian or not isinstance(m, fs.Sharpness))
+        ]
+        case = case.replace(measures=tuple(known))
+        check(fs.run(case, "cuda", progress=False), expected(case))
+        print(landscape, optimizer, "agree")
+
+
+def like_the_processor(landscape: str) -> None:
+    """Compare everything with the CPU's kernel."""
+    for precision, tolerance in (("double", 1e-9), ("single", 1e-4)):
+        case = study(landscape, "momentum", precision=precision)
+        ours = fs.run(case, "cuda", progress=False).data
+        theirs = fs.run(case, "cpu", progress=False).data
+        assert list(ours) == list(theirs)
+        for name in ours:
+            np.testing.assert_allclose(
+                ours[name], theirs[name], rtol=tolerance, atol=tolerance / 1e3, err_msg=name
+            )
+        print(landscape, precision, "agree")
+
+
+def teams() -> None:
+    """A trajectory shared by a warp or a block is the same to rounding."""
+    for team in (WARP, BLOCK):
+        dim = team + 5
+        measures = (
+            fs.Loss(),
+            fs.Average(),
+            fs.Alignment(),
+            fs.HittingTime(0.2),
+            fs.Overshoot(axes=[0, 3]),
+            fs.Escape(radius=2 * np.sqrt(dim), center=0.0),
+        )
+        for landscape in (
+            fs.Quadratic(1 / np.arange(1, dim + 1), start=fs.Normal()),
+            fs.LeastSquares(1 / np.arange(1, dim + 1) ** 2, 0.3, fs.Normal(0.5)),
+        ):
+            case = fs.Study(
+                landscape,
+                fs.SGD(fs.Cosine(0.3, 6), momentum=0.5),
+                steps=6,
+                trajectories=2,
+                batch_size=2,
+                record=[0, 1, 4, 6],
+                measures=measures,
+                precision="double",
+            )
+            gpu_plan._ENOUGH = 10**9
+            assert gpu_plan.team_size(case) == team
+            check(fs.run(case, "cuda", progress=False), expected(case))
+            gpu_plan._ENOUGH = 1
+            assert gpu_plan.team_size(case) == 1
+            print(type(landscape).__name__, team, "agree")
+
+
+def divisions() -> None:
+    """The bits do not depend on blocks, launches or GPUs."""
+    case = study("quadratic", "momentum", trajectories=70)
+    whole = fs.run(case, "cuda", progress=False).data.drop_attrs()
+    gpu_plan._RESIDENT, gpu_plan._LONGEST_LAUNCH = 32, 1
+    plan = gpu_plan.make_gpu_plan(case, (0,))
+    assert plan.tiles_per_block == 2
+    assert plan.groups_per_call == 1
+    assert whole.identical(fs.run(case, "cuda", progress=False).data.drop_attrs())
+    # The simulator has one GPU, here under two numbers.
+    cuda_kernels.cuda.select_device = chosen.append
+    gpu_plan._free_memory = lambda devices: 2.0**30
+    two = gpu_plan.make_gpu_plan(case, (0, 1))
+    assert two.workers == 2
+    lock = threading.Lock()
+
+    def run_block(*arguments):
+        with lock:
+            return one_block(*arguments)
+
+    one_block, run._run_block = run._run_block, run_block
+    merger, error = run._run_blocks(two, threading.Event(), lambda updates: None)
+    assert error is None
+    assert {0, 1} <= set(chosen)
+    result = fs.Result.from_partials(case, merger.total(), merger.trajectories, 0.0)
+    assert whole.identical(result.data.drop_attrs())
+    print("divisions agree")
+
+
+def messages() -> None:
+    """What cannot be is said before anything runs."""
+    case = study("quadratic", "sgd")
+    for devices in ([1], [0, 0], [], "0", [-1], [0.5]):
+        with pytest.raises(fs.FastschedError, match="devices"):
+            fs.run(case, "cuda", devices=devices, progress=False)
+    with pytest.raises(fs.FastschedError, match="devices"):
+        fs.run(case, "cpu", devices=[0], progress=False)
+    gpu_plan._free_memory = lambda devices: 1000.0
+    with pytest.raises(fs.FastschedError, match="on the GPU"):
+        fs.run(case, "cuda", progress=False)
+    print("messages agree")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        if name in LANDSCAPES:
+            by_definition(name)
+        elif name.startswith("cpu "):
+            like_the_processor(name[4:])
+        else:
+            {"teams": teams, "divisions": divisions, "messages": messages}[name]()
