@@ -6,12 +6,17 @@ import numba
 import numpy as np
 import pytest
 
-from fastsched.kernels.dense import multiply
+from fastsched.kernels.dense import _multiply_alone, multiply
 
 
 @numba.njit
 def _product(first, last, begin, end, columns, matrix, x, out):
     multiply(first, last, begin, end, columns, matrix, x, out)
+
+
+@numba.njit
+def _product_alone(lane, begin, end, columns, matrix, x, out):
+    _multiply_alone(lane, begin, end, columns, matrix, x, out)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -28,3 +33,8 @@ def test_against_numpy(dtype, rows, columns):
         tolerance = 1e-4 if dtype == np.float32 else 1e-12
         np.testing.assert_allclose(out[:rows, :lanes], expected, rtol=tolerance, atol=tolerance)
         assert np.all(np.isnan(out[rows:]))
+    out = np.full((rows + 2, 16), np.nan, dtype)
+    _product_alone(3, 2, 2 + rows, columns, matrix, x, out)
+    expected = matrix[2 : 2 + rows, :columns] @ x[:columns, 3]
+    np.testing.assert_allclose(out[:rows, 3], expected, rtol=tolerance, atol=tolerance)
+    assert np.count_nonzero(~np.isnan(out)) == rows

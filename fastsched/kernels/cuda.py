@@ -176,16 +176,16 @@ class LaneRunner:
         """As `TileRunner.run`; the numbers stay on the GPU."""
         a = self._arguments
         stream, arrays = self._workspace()
-        lanes = -(-count // LANES) * LANES
+        tiles = -(-count // LANES)
         threads = max(self._team, gpu.THREADS)
-        blocks = -(-lanes * self._team // threads)
+        blocks = -(-count * self._team // threads)
         launch = self._kernel.run_lanes[blocks, threads, stream.handle, SHARED_BYTES]
         for begin in range(0, a.groups, self._groups_per_call):
             if not proceed():
                 return None
             end = min(begin + self._groups_per_call, a.groups)
             try:
-                launch(first_tile * LANES, begin, end, lanes, arrays)
+                launch(first_tile * LANES, begin, end, count, arrays)
             except NumbaError as error:
                 if not functions(a):
                     raise
@@ -194,7 +194,7 @@ class LaneRunner:
                     'no arrays: write it in loops over elements, or use device="cpu"'
                 ) from error
             stream.handle.synchronize()
-            progress(lanes * (end - begin) * GROUP * a.constants.shape[1])
+            progress(tiles * (end - begin) * GROUP * LANES * a.constants.shape[1])
         *_, observed, kept = arrays
         rows = observed.shape[0] * observed.shape[1]
         return (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastsched.kernels.device import device, subroutine
+from fastsched.kernels.device import device, on_gpu, subroutine
 from fastsched.kernels.reduce import LANES
 
 _U = np.uint64
@@ -66,6 +66,30 @@ def _multiply(first, last, begin, end, columns, matrix, x, out):
                 y0[_U(lane)] += a0 * x[_U(i), _U(lane)]
 
 
+@device
+def _multiply_alone(lane, begin, end, columns, matrix, x, out):
+    """As `_multiply`, for a single lane: the sums of four rows are four numbers."""
+    rows = end - begin
+    zero = type(matrix[0, 0])(0)
+    blocked = rows - rows % 4
+    for j in range(0, blocked, 4):
+        m0, m1 = matrix[begin + j], matrix[begin + j + 1]
+        m2, m3 = matrix[begin + j + 2], matrix[begin + j + 3]
+        y0 = y1 = y2 = y3 = zero
+        for i in range(_U(0), _U(columns)):
+            x0 = x[i, lane]
+            y0 += m0[i] * x0
+            y1 += m1[i] * x0
+            y2 += m2[i] * x0
+            y3 += m3[i] * x0
+        out[j, lane], out[j + 1, lane], out[j + 2, lane], out[j + 3, lane] = y0, y1, y2, y3
+    for j in range(blocked, rows):
+        m0, y0 = matrix[begin + j], zero
+        for i in range(_U(0), _U(columns)):
+            y0 += m0[i] * x[i, lane]
+        out[j, lane] = y0
+
+
 @subroutine
 def multiply(first, last, begin, end, columns, matrix, x, out):
     """Write rows begin ... end - 1 of the product of a matrix with each lane's vector.
@@ -82,8 +106,11 @@ def multiply(first, last, begin, end, columns, matrix, x, out):
     x : array of shape (at least `columns`, lanes)
     out : array of shape (at least end - begin, lanes)
     """
-    # A whole tile's number of lanes is a constant, which keeps the sums in registers.
-    if first == 0 and last == LANES:
+    # A thread of a GPU has one lane. A whole tile's number of them is a constant, which keeps the
+    # sums in registers.
+    if on_gpu():
+        _multiply_alone(first, begin, end, columns, matrix, x, out)
+    elif first == 0 and last == LANES:
         _multiply(0, LANES, begin, end, columns, matrix, x, out)
     else:
         _multiply(first, last, begin, end, columns, matrix, x, out)

@@ -69,6 +69,16 @@ def _is_cuda(context: Any) -> bool:
 
 
 @intrinsic
+def on_gpu(typing_context: Any) -> Any:
+    """Return whether this is compiled for a GPU, as a constant."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_constant(types.boolean, _is_cuda(context))
+
+    return types.boolean(), generate
+
+
+@intrinsic
 def rint(typing_context: Any, value: Any) -> Any:
     """Return the nearest integer, a tie to the even one; NumPy's is not known to CUDA."""
     if not isinstance(value, types.Float):
