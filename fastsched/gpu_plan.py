@@ -54,6 +54,10 @@ class GpuPlan(Plan):
     devices: Sequence[int]
     team: int
 
+    @property
+    def machine(self) -> str:
+        return f"cuda with {self.team} threads to a trajectory"
+
     def runner(self) -> Runner:
         machine = cuda_kernels.machine(self.arguments, self.team)
         return cuda_kernels.LaneRunner(
@@ -66,8 +70,15 @@ class GpuPlan(Plan):
         )
 
 
-def make_gpu_plan(study: Study, devices: Sequence[int]) -> GpuPlan:
+def make_gpu_plan(study: Study, devices: Sequence[int], steady: bool = False) -> GpuPlan:
     """Return the plan of a study for some GPUs.
+
+    Parameters
+    ----------
+    study : Study
+    devices : sequence of int
+    steady : bool, default False
+        Whether the blocks depend on neither the GPUs nor the number of trajectories.
 
     Raises
     ------
@@ -87,7 +98,7 @@ def make_gpu_plan(study: Study, devices: Sequence[int]) -> GpuPlan:
         )
     # No more streams than there is memory for.
     streams = int(min(_STREAMS, memory / tile_bytes))
-    share = -(-tiles // len(devices))
+    share = _RESIDENT if steady else -(-tiles // len(devices))
     most = int(min(share, _RESIDENT // team // LANES, memory / streams / tile_bytes))
     tiles_per_block = 1 << (most.bit_length() - 1)
     work = GROUP * step_cost(study)

@@ -25,6 +25,9 @@ _SMALLEST_BLOCK = 2**23
 _BLOCKS_PER_THREAD = 16
 _OBSERVED_BYTES = 2**24
 
+# Half a second: the blocks that are stored, or after which an error is looked at.
+_STEADY_WORK = 2**29
+
 
 class Runner(Protocol):
     """What runs blocks of trajectories on one machine or another, in the calling thread."""
@@ -91,6 +94,16 @@ class Plan:
             count = min(tiles * LANES, self.study.trajectories - first * LANES)
             yield Block(first, tiles, count)
 
+    @property
+    def machine(self) -> str:
+        """What the bits of the numbers depend on, besides the study."""
+        return "cpu"
+
+    @property
+    def division(self) -> str:
+        """The machine and the size of a full block, in words."""
+        return f"{self.tiles_per_block * LANES} trajectories on {self.machine}"
+
     def runner(self) -> Runner:
         """Return what runs the blocks' tiles; compiles the kernel's source if it is new."""
         return TileRunner(
@@ -101,8 +114,15 @@ class Plan:
         )
 
 
-def make_plan(study: Study, threads: int) -> Plan:
+def make_plan(study: Study, threads: int, steady: bool = False) -> Plan:
     """Return the plan of a study for a number of threads.
+
+    Parameters
+    ----------
+    study : Study
+    threads : int
+    steady : bool, default False
+        Whether the blocks depend on neither the threads nor the number of trajectories.
 
     Raises
     ------
@@ -115,8 +135,9 @@ def make_plan(study: Study, threads: int) -> Plan:
     tile_work = arguments.groups * group_work
     tile_bytes = max(1, arguments.trajectory_numbers) * LANES * 8
     share = max(_SMALLEST_BLOCK, tiles * tile_work // (threads * _BLOCKS_PER_THREAD))
-    most = max(1, min(min(share, _LARGEST_CALL) // tile_work, _OBSERVED_BYTES // tile_bytes))
-    tiles_per_block = 1 << (min(most, tiles).bit_length() - 1)
+    work = _STEADY_WORK if steady else min(share, _LARGEST_CALL, tiles * tile_work)
+    most = max(1, min(work // tile_work, _OBSERVED_BYTES // tile_bytes))
+    tiles_per_block = 1 << (most.bit_length() - 1)
     _check_memory(threads, arguments, tiles_per_block * tile_bytes)
     return Plan(
         study=study,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
+from typing import NamedTuple
 
 import numba
 
@@ -19,7 +21,9 @@ from fastsched.errors import FastschedError, reject
 from fastsched.measures.base import Partial
 from fastsched.plan import Block, Plan, Runner, make_plan
 from fastsched.result import Result
+from fastsched.store import Store, opened
 from fastsched.study import Study
+from fastsched.target import Limits, Target
 
 
 class RunFailed(FastschedError):
@@ -41,6 +45,8 @@ def run(
     device: str = "auto",
     *,
     devices: Sequence[int] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    target_se: Limits | None = None,
     progress: bool = True,
 ) -> Result:
     """Run a study and return its statistics.
@@ -64,6 +70,19 @@ def run(
     devices : sequence of int, optional
         The numbers of the GPUs, among which blocks of trajectories are divided; by default the
         first alone.
+    store : path-like, optional
+        A folder that keeps the finished blocks, a new one or that of an earlier run of the same
+        study, which then goes on where it was when it ended or was killed. With more
+        `trajectories` it adds to them, with the same bits as one run of all. Damaged files are
+        run again, with a warning.
+    target_se : float or dict, optional
+        Stop as soon as standard errors are small enough, and at the study's `trajectories` at
+        the latest; the result's study has the number that it took. A number is the largest
+        relative error of `loss` at any recorded step; a dict has such a number, or
+        ("absolute", error), for each variable. The bits are those of a run of so many
+        trajectories. That chance decides when to stop makes the estimates a little biased and
+        their errors a little too small, by the order of 1/n of n trajectories; at least 256 are
+        run.
     progress : bool, default True
         Show a progress bar, where the output is a terminal.
 
@@ -74,28 +93,24 @@ def run(
     Raises
     ------
     FastschedError
-        A parameter is not allowed, there is no GPU, or the memory does not suffice; before any
-        kernel starts.
+        A parameter is not allowed, there is no GPU, the memory does not suffice, or the store is
+        of another study or in use; before any kernel starts. A variable that `target_se` names
+        is not there; after the first block.
     RunFailed
         A block failed after others were finished.
     """
     if not isinstance(study, Study):
         reject("study", study, "a Study")
     gpus = chosen_gpus(device, devices)
+    target = None if target_se is None else Target(target_se)
     started = time.perf_counter()
-    if gpus:
-        from fastsched.gpu_plan import make_gpu_plan
-
-        plan: Plan = make_gpu_plan(study, gpus)
-    else:
-        plan = make_plan(study, numba.get_num_threads())
-    with _interrupts() as stop, _progress_bar(plan.work, progress) as advance:
-        merger, error = _run_blocks(plan, stop, advance)
+    plan = _planned(study, gpus, steady=store is not None or target is not None)
+    keeping = contextlib.nullcontext() if store is None else opened(store, study, plan.division)
+    with keeping as blocks, _interrupts() as stop, _progress_bar(plan.work, progress) as bar:
+        merger, error = _run_blocks(plan, stop, bar, blocks, target)
     if merger.trajectories == 0:
         raise error if error else KeyboardInterrupt
-    result = Result.from_partials(
-        study, merger.total(), merger.trajectories, time.perf_counter() - started
-    )
+    result = merger.result(time.perf_counter() - started)
     if error:
         raise RunFailed(
             f"the run failed after {merger.trajectories} of {study.trajectories} trajectories, "
@@ -105,10 +120,20 @@ def run(
     return result
 
 
+def _planned(study: Study, gpus: Sequence[int], steady: bool = False) -> Plan:
+    """Return the plan of a study for some GPUs, or for the processor if there are none."""
+    if not gpus:
+        return make_plan(study, numba.get_num_threads(), steady)
+    from fastsched.gpu_plan import make_gpu_plan
+
+    return make_gpu_plan(study, gpus, steady)
+
+
 class _Merger:
     """Merges blocks' statistics, in order, along the tree of `kernels.reduce`."""
 
     def __init__(self, study: Study) -> None:
+        self._study = study
         self._measures = study.measures
         self._nodes: list[tuple[int, list[Partial]]] = []
         self.trajectories = 0
@@ -127,12 +152,23 @@ class _Merger:
             total = self._merge(left, total)
         return total
 
+    def settle(self) -> None:
+        """Let the study be one of the trajectories that there are."""
+        self._study = self._study.replace(trajectories=self.trajectories)
+
+    def result(self, seconds: float) -> Result:
+        return Result.from_partials(self._study, self.total(), self.trajectories, seconds)
+
     def _merge(self, left: list[Partial], right: list[Partial]) -> list[Partial]:
         return [m.merge(a, b) for m, a, b in zip(self._measures, left, right, strict=True)]
 
 
 def _run_blocks(
-    plan: Plan, stop: threading.Event, advance: Callable[[int], None]
+    plan: Plan,
+    stop: threading.Event,
+    bar: _Bar,
+    store: Store | None = None,
+    target: Target | None = None,
 ) -> tuple[_Merger, Exception | None]:
     """Run the blocks in threads; return what is finished and the error that ended it."""
     merger = _Merger(plan.study)
@@ -144,7 +180,7 @@ def _run_blocks(
         try:
             while True:
                 for block in itertools.islice(blocks, 2 * plan.workers + 2 - len(waiting)):
-                    task = pool.submit(_run_block, plan, runner, block, stop, advance)
+                    task = pool.submit(_run_block, plan, runner, store, block, stop, bar)
                     waiting.append((block, task))
                 if not waiting:
                     break
@@ -153,6 +189,12 @@ def _run_blocks(
                 if partials is None:
                     break
                 merger.add(partials, block.count)
+                if target is not None:
+                    excess = target.excess(merger.result(0.0))
+                    bar.say(f"error {excess:.2f} x target")
+                    if excess <= 1:
+                        merger.settle()
+                        break
         except Exception as exception:
             error = exception
         finally:
@@ -163,11 +205,16 @@ def _run_blocks(
 def _run_block(
     plan: Plan,
     runner: Runner,
+    store: Store | None,
     block: Block,
     stop: threading.Event,
-    advance: Callable[[int], None],
+    bar: _Bar,
 ) -> list[Partial] | None:
-    rows = runner.run(block.first_tile, block.count, lambda: not stop.is_set(), advance)
+    stored = None if store is None else store.load(block)
+    if stored is not None:
+        bar.advance(plan.work // plan.tiles * block.tiles)
+        return stored
+    rows = runner.run(block.first_tile, block.count, lambda: not stop.is_set(), bar.advance)
     if rows is None:
         return None
     observed, kept = rows
@@ -179,6 +226,8 @@ def _run_block(
         )
         reading += readings
         row += probe.kept
+    if store is not None:
+        store.save(block, partials)
     return partials
 
 
@@ -205,11 +254,18 @@ def _interrupts() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
+class _Bar(NamedTuple):
+    """What is called with the coordinate updates that are done, and with a word about them."""
+
+    advance: Callable[[int], None]
+    say: Callable[[str], None]
+
+
 @contextlib.contextmanager
-def _progress_bar(work: int, show: bool) -> Iterator[Callable[[int], None]]:
-    """Yield what worker threads call with the coordinate updates they have done."""
+def _progress_bar(work: int, show: bool) -> Iterator[_Bar]:
+    """Yield a bar that worker threads may advance."""
     if not show:
-        yield lambda updates: None
+        yield _Bar(lambda updates: None, lambda words: None)
         return
     from tqdm.auto import tqdm
 
@@ -223,4 +279,4 @@ def _progress_bar(work: int, show: bool) -> Iterator[Callable[[int], None]]:
             with lock:
                 bar.update(updates)
 
-        yield advance
+        yield _Bar(advance, lambda words: bar.set_postfix_str(words, refresh=False))

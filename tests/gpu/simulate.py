@@ -124,7 +124,7 @@ def divisions() -> None:
             return one_block(*arguments)
 
     one_block, run._run_block = run._run_block, run_block
-    merger, error = run._run_blocks(two, threading.Event(), lambda updates: None)
+    merger, error = run._run_blocks(two, threading.Event(), run._Bar(lambda updates: None, print))
     assert error is None
     assert {0, 1} <= set(chosen)
     result = fs.Result.from_partials(case, merger.total(), merger.trajectories, 0.0)

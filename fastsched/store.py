@@ -1,0 +1,189 @@
+"""A folder that keeps the finished blocks of a study."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastsched.errors import FastschedError, reject
+from fastsched.measures.base import Partial
+from fastsched.plan import Block
+from fastsched.study import Study
+
+_FORMAT = 1
+_STUDY, _ABOUT, _LOCK = "study.toml", "store.json", "lock"
+
+# Bytes of SHA-256.
+_DIGEST = 32
+
+
+class Store:
+    """The finished blocks of a study, a file each.
+
+    A file is a checksum and a NumPy archive. It is written under another name and renamed once it
+    is whole: a run that is killed at any moment leaves whole files, and a damaged one is found
+    when it is read.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._larger: set[int] = set()
+
+    def load(self, block: Block) -> list[Partial] | None:
+        """Return a block's statistics; None where it is not there, damaged, or of another size."""
+        path = self._path(block)
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+        digest, archive = content[:_DIGEST], content[_DIGEST:]
+        if digest != hashlib.sha256(archive).digest():
+            warnings.warn(
+                f"store: {path.name} is damaged: its trajectories are run again",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return None
+        with np.load(io.BytesIO(archive), allow_pickle=False) as file:
+            first_tile, count, measures = file["block"].tolist()
+            partials: list[Partial] = [{} for _ in range(measures)]
+            for key in file.files:
+                measure, _, name = key.partition(".")
+                if name:
+                    partials[int(measure)][name] = file[key]
+        if count > block.count:
+            self._larger.add(block.first_tile)
+        return partials if (first_tile, count) == (block.first_tile, block.count) else None
+
+    def save(self, block: Block, partials: list[Partial]) -> None:
+        """Write a block's statistics, unless more of its trajectories are there.
+
+        Raises
+        ------
+        FastschedError
+            The file cannot be written, e.g. on a full disk; the others are as they were.
+        """
+        if block.first_tile in self._larger:
+            return
+        arrays: dict[str, Any] = {
+            f"{k}.{name}": values
+            for k, partial in enumerate(partials)
+            for name, values in partial.items()
+        }
+        about = np.array([block.first_tile, block.count, len(partials)])
+        archive = io.BytesIO()
+        np.savez_compressed(archive, block=about, **arrays)
+        with _replacing(self._path(block)) as file:
+            file.write(hashlib.sha256(archive.getbuffer()).digest())
+            file.write(archive.getbuffer())
+
+    def _path(self, block: Block) -> Path:
+        return self._folder / f"{block.first_tile:012d}.block"
+
+
+@contextmanager
+def opened(folder: str | os.PathLike[str], study: Study, division: str) -> Iterator[Store]:
+    """Open the store of a study, or make one; no other run can, until it is closed.
+
+    Parameters
+    ----------
+    folder : path-like
+        A store, an empty folder, or the name of a new one.
+    study : Study
+        Its number of trajectories may differ from that of the store.
+    division : str
+        The machine, and how it divides the study into blocks.
+
+    Raises
+    ------
+    FastschedError
+        It is no such folder, holds another study or blocks of another machine, is in use, or
+        cannot be written; or the study has no text form.
+    """
+    import filelock
+
+    path = Path(folder)
+    text = study.to_toml()
+    if path.exists() and not path.is_dir():
+        reject("store", str(path), "the name of a folder")
+    if not path.resolve().parent.is_dir():
+        reject("store", str(path), f"in a folder that exists; {path.parent} does not exist")
+    try:
+        path.mkdir(exist_ok=True)
+        if not (path / _ABOUT).exists() and set(os.listdir(path)) - {_STUDY, _LOCK}:
+            reject("store", str(path), "a store of fastsched, or an empty folder")
+        lock = filelock.FileLock(path / _LOCK)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise FastschedError(f"store = {str(path)!r}: another run is writing to it") from None
+    except OSError as error:
+        raise FastschedError(f"store = {str(path)!r}: {error}") from None
+    with lock:
+        for leftover in path.glob("*.tmp"):
+            leftover.unlink(missing_ok=True)
+        _check(path, study, division)
+        with _replacing(path / _STUDY) as file:
+            file.write(text.encode())
+        about = {"format": _FORMAT, "division": division}
+        with _replacing(path / _ABOUT) as file:
+            file.write(json.dumps(about).encode())
+        yield Store(path)
+
+
+def _check(path: Path, study: Study, division: str) -> None:
+    """Refuse a store of another study or another division."""
+    if not (path / _ABOUT).exists():
+        return
+    try:
+        about = json.loads((path / _ABOUT).read_text())
+        stored = Study.from_toml((path / _STUDY).read_text())
+        found = about["format"], about["division"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FastschedError(f"store = {str(path)!r}: it is damaged ({error})") from None
+    if found != (_FORMAT, division):
+        raise FastschedError(
+            f"store = {str(path)!r}: its blocks are of {found[1]}, those of this run of "
+            f"{division}: give another folder"
+        )
+    ours, theirs = study.replace(trajectories=1), stored.replace(trajectories=1)
+    if ours != theirs:
+        a, b = ours.to_dict(), theirs.to_dict()
+        differing = ", ".join(key for key in a if a[key] != b.get(key))
+        raise FastschedError(
+            f"store = {str(path)!r}: it holds another study, which differs in {differing}: give "
+            f"another folder"
+        )
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Any]:
+    """Open a file that takes the place of `path` once it is written as a whole."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FastschedError(
+            f"store = {str(path.parent)!r}: {path.name} cannot be written ({error}); what was "
+            f"written before is intact"
+        ) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
