@@ -9,21 +9,22 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from types import FrameType
-from typing import NamedTuple
+from typing import Any
 
 import numba
 
 from fastsched.devices import chosen_gpus
 from fastsched.errors import FastschedError, reject
-from fastsched.measures.base import Partial
-from fastsched.plan import Block, Plan, Runner, make_plan
+from fastsched.plan import Block, Plan, make_plan
 from fastsched.result import Result
 from fastsched.store import Store, opened
 from fastsched.study import Study
 from fastsched.target import Limits, Target
+from fastsched.workers import Bar, Remote, Statistics, Threads, Workers
 
 
 class RunFailed(FastschedError):
@@ -45,6 +46,7 @@ def run(
     device: str = "auto",
     *,
     devices: Sequence[int] | None = None,
+    executor: Any = None,
     store: str | os.PathLike[str] | None = None,
     target_se: Limits | None = None,
     progress: bool = True,
@@ -70,6 +72,11 @@ def run(
     devices : sequence of int, optional
         The numbers of the GPUs, among which blocks of trajectories are divided; by default the
         first alone.
+    executor : optional
+        Where to run the blocks instead of in threads of this process: a
+        `dask.distributed.Client`, or any executor in the manner of `concurrent.futures`, such as a
+        `ProcessPoolExecutor` or those of mpi4py and Ray. A block that fails is tried three times.
+        The bits are those of a run without it.
     store : path-like, optional
         A folder that keeps the finished blocks, a new one or that of an earlier run of the same
         study, which then goes on where it was when it ended or was killed. With more
@@ -101,13 +108,20 @@ def run(
     """
     if not isinstance(study, Study):
         reject("study", study, "a Study")
-    gpus = chosen_gpus(device, devices)
+    if executor is not None and (device == "cuda" or devices is not None):
+        raise FastschedError("executor: the blocks of an executor run on processors, not on GPUs")
+    gpus = () if executor is not None else chosen_gpus(device, devices)
     target = None if target_se is None else Target(target_se)
     started = time.perf_counter()
-    plan = _planned(study, gpus, steady=store is not None or target is not None)
+    plan = _planned(study, gpus, steady=(store, target, executor) != (None, None, None))
     keeping = contextlib.nullcontext() if store is None else opened(store, study, plan.division)
-    with keeping as blocks, _interrupts() as stop, _progress_bar(plan.work, progress) as bar:
-        merger, error = _run_blocks(plan, stop, bar, blocks, target)
+    with (
+        keeping as blocks,
+        _interrupts() as stop,
+        _progress_bar(plan.work, progress) as bar,
+        _workers(executor, plan, blocks, stop, bar) as workers,
+    ):
+        merger, error = _run_blocks(workers, plan, stop, bar, target)
     if merger.trajectories == 0:
         raise error if error else KeyboardInterrupt
     result = merger.result(time.perf_counter() - started)
@@ -129,16 +143,24 @@ def _planned(study: Study, gpus: Sequence[int], steady: bool = False) -> Plan:
     return make_gpu_plan(study, gpus, steady)
 
 
+def _workers(
+    executor: Any, plan: Plan, store: Store | None, stop: threading.Event, bar: Bar
+) -> AbstractContextManager[Workers]:
+    if executor is None:
+        return Threads(plan, store, stop, bar)
+    return contextlib.nullcontext(Remote(executor, plan, store, stop, bar))
+
+
 class _Merger:
     """Merges blocks' statistics, in order, along the tree of `kernels.reduce`."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self._measures = study.measures
-        self._nodes: list[tuple[int, list[Partial]]] = []
+        self._nodes: list[tuple[int, Statistics]] = []
         self.trajectories = 0
 
-    def add(self, partials: list[Partial], count: int) -> None:
+    def add(self, partials: Statistics, count: int) -> None:
         self.trajectories += count
         level = 0
         while self._nodes and self._nodes[-1][0] == level:
@@ -146,7 +168,7 @@ class _Merger:
             level += 1
         self._nodes.append((level, partials))
 
-    def total(self) -> list[Partial]:
+    def total(self) -> Statistics:
         *nodes, (_, total) = self._nodes
         for _, left in reversed(nodes):
             total = self._merge(left, total)
@@ -159,76 +181,42 @@ class _Merger:
     def result(self, seconds: float) -> Result:
         return Result.from_partials(self._study, self.total(), self.trajectories, seconds)
 
-    def _merge(self, left: list[Partial], right: list[Partial]) -> list[Partial]:
+    def _merge(self, left: Statistics, right: Statistics) -> Statistics:
         return [m.merge(a, b) for m, a, b in zip(self._measures, left, right, strict=True)]
 
 
 def _run_blocks(
-    plan: Plan,
-    stop: threading.Event,
-    bar: _Bar,
-    store: Store | None = None,
-    target: Target | None = None,
+    workers: Workers, plan: Plan, stop: threading.Event, bar: Bar, target: Target | None
 ) -> tuple[_Merger, Exception | None]:
-    """Run the blocks in threads; return what is finished and the error that ended it."""
+    """Run the blocks; return what is finished, in order, and the error that ended it."""
     merger = _Merger(plan.study)
-    runner = plan.runner()
     blocks = plan.blocks()
-    waiting: deque[tuple[Block, Future[list[Partial] | None]]] = deque()
+    waiting: deque[tuple[Block, Future[Statistics | None]]] = deque()
     error: Exception | None = None
-    with ThreadPoolExecutor(plan.workers) as pool:
-        try:
-            while True:
-                for block in itertools.islice(blocks, 2 * plan.workers + 2 - len(waiting)):
-                    task = pool.submit(_run_block, plan, runner, store, block, stop, bar)
-                    waiting.append((block, task))
-                if not waiting:
+    try:
+        while True:
+            for block in itertools.islice(blocks, workers.ahead - len(waiting)):
+                waiting.append((block, workers.submit(block)))
+            if not waiting:
+                break
+            block, task = waiting.popleft()
+            statistics = workers.outcome(block, task)
+            if statistics is None:
+                break
+            merger.add(statistics, block.count)
+            if target is not None:
+                excess = target.excess(merger.result(0.0))
+                bar.say(f"error {excess:.2f} x target")
+                if excess <= 1:
+                    merger.settle()
                     break
-                block, task = waiting.popleft()
-                partials = task.result()
-                if partials is None:
-                    break
-                merger.add(partials, block.count)
-                if target is not None:
-                    excess = target.excess(merger.result(0.0))
-                    bar.say(f"error {excess:.2f} x target")
-                    if excess <= 1:
-                        merger.settle()
-                        break
-        except Exception as exception:
-            error = exception
-        finally:
-            stop.set()
+    except Exception as exception:
+        error = exception
+    finally:
+        stop.set()
+        for _, task in waiting:
+            task.cancel()
     return merger, error
-
-
-def _run_block(
-    plan: Plan,
-    runner: Runner,
-    store: Store | None,
-    block: Block,
-    stop: threading.Event,
-    bar: _Bar,
-) -> list[Partial] | None:
-    stored = None if store is None else store.load(block)
-    if stored is not None:
-        bar.advance(plan.work // plan.tiles * block.tiles)
-        return stored
-    rows = runner.run(block.first_tile, block.count, lambda: not stop.is_set(), bar.advance)
-    if rows is None:
-        return None
-    observed, kept = rows
-    partials, reading, row = [], 0, 0
-    for measure, probe in zip(plan.study.measures, plan.study.probes, strict=True):
-        readings = len(probe.readings) * plan.arguments.records
-        partials.append(
-            measure.reduce(observed[reading : reading + readings], kept[row : row + probe.kept])
-        )
-        reading += readings
-        row += probe.kept
-    if store is not None:
-        store.save(block, partials)
-    return partials
 
 
 @contextlib.contextmanager
@@ -254,18 +242,11 @@ def _interrupts() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-class _Bar(NamedTuple):
-    """What is called with the coordinate updates that are done, and with a word about them."""
-
-    advance: Callable[[int], None]
-    say: Callable[[str], None]
-
-
 @contextlib.contextmanager
-def _progress_bar(work: int, show: bool) -> Iterator[_Bar]:
+def _progress_bar(work: int, show: bool) -> Iterator[Bar]:
     """Yield a bar that worker threads may advance."""
     if not show:
-        yield _Bar(lambda updates: None, lambda words: None)
+        yield Bar(lambda updates: None, lambda words: None)
         return
     from tqdm.auto import tqdm
 
@@ -279,4 +260,4 @@ def _progress_bar(work: int, show: bool) -> Iterator[_Bar]:
             with lock:
                 bar.update(updates)
 
-        yield _Bar(advance, lambda words: bar.set_postfix_str(words, refresh=False))
+        yield Bar(advance, lambda words: bar.set_postfix_str(words, refresh=False))

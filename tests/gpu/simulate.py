@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
 from measures.naive import BY_DEFINITION, KNOWN_HESSIANS, expected
 
 import fastsched as fs
-from fastsched import gpu_plan
+from fastsched import gpu_plan, workers
 from fastsched.kernels import cuda as cuda_kernels
 from fastsched.kernels.teams import BLOCK, WARP
 from gpu.examples import LANDSCAPES, OPTIMIZERS, study
@@ -119,12 +119,14 @@ def divisions() -> None:
     assert two.workers == 2
     lock = threading.Lock()
 
-    def run_block(*arguments):
+    def reduced(*arguments):
         with lock:
             return one_block(*arguments)
 
-    one_block, run._run_block = run._run_block, run_block
-    merger, error = run._run_blocks(two, threading.Event(), run._Bar(lambda updates: None, print))
+    one_block, workers._reduced = workers._reduced, reduced
+    bar, stop = workers.Bar(lambda updates: None, print), threading.Event()
+    with workers.Threads(two, None, stop, bar) as threads:
+        merger, error = run._run_blocks(threads, two, stop, bar, None)
     assert error is None
     assert {0, 1} <= set(chosen)
     result = fs.Result.from_partials(case, merger.total(), merger.trajectories, 0.0)
