@@ -94,7 +94,7 @@ def run(
     if merger.trajectories == 0:
         raise error if error else KeyboardInterrupt
     result = Result.from_partials(
-        study, merger.total(), merger.trajectories, time.perf_counter() - started
+        study, merger.total(), merger.trajectories, time.perf_counter() - started, len(gpus)
     )
     if error:
         raise RunFailed(
