@@ -1,4 +1,4 @@
-"""The command line: `fastsched run | show | plot | demo`."""
+"""The command line: `fastsched run | show | plot | report | demo`."""
 
 from __future__ import annotations
 
@@ -48,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("result", type=Path, help="a NetCDF file that `run` wrote")
     plot.add_argument("-o", "--output", type=Path, required=True, help="picture, e.g. fig.png")
     plot.set_defaults(command=_plot)
+
+    report = commands.add_parser("report", help="write a result as an HTML page")
+    report.add_argument("result", type=Path, help="a NetCDF file that `run` wrote")
+    report.add_argument("-o", "--output", type=Path, required=True, help="page, e.g. report.html")
+    report.set_defaults(command=_report)
 
     demo = commands.add_parser("demo", help="compare nine schedules: a table and a picture")
     demo.add_argument(
@@ -108,6 +113,15 @@ def _plot(options: argparse.Namespace) -> int:
     assert figure is not None
     figure.savefig(options.output, dpi=150)
     print(f"picture: {options.output}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from fastsched.result import check_writable, load
+
+    check_writable("output", options.output)
+    load(options.result).report(options.output)
+    print(f"report: {options.output}")
     return 0
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import platform
 from collections.abc import Sequence
 from typing import Any
+
+import llvmlite.binding
+import numba
 
 from fastsched.errors import FastschedError, choice, integer, reject
 
@@ -40,6 +44,12 @@ def chosen_gpus(device: str, devices: Sequence[int] | None) -> tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         reject("devices", devices, allowed)
     return numbers
+
+
+def machine(gpus: int) -> str:
+    """Return this machine, and how many of its GPUs a run takes, as text."""
+    used = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else f"{numba.get_num_threads()} threads"
+    return f"{platform.platform()}, {llvmlite.binding.get_host_cpu_name()}, {used}"
 
 
 def _gpu_at_hand() -> bool:

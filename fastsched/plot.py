@@ -10,17 +10,31 @@ import numpy as np
 
 from fastsched.result import shortened
 from fastsched.schedules import Schedule
+from fastsched.summary import largest_z
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from fastsched.result import Result
+    from fastsched.study import Study
 
 # Okabe & Ito's palette, distinct under the common colour deficiencies.
 _CURVE = "#0072B2"
 _RATE = "#D55E00"
 _REFERENCE = "0.55"
+
+# Parts of a schedule that a picture tells apart.
+_MOST_STEPS = 2000
+
+
+def drawable(result: Result) -> list[str]:
+    """Return the names of the variables that `Result.plot` can draw."""
+    return [
+        str(name)
+        for name, values in result.data.items()
+        if "step" in values.dims and values.ndim < 3 and not str(name).endswith("_se")
+    ]
 
 
 def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) -> Axes:
@@ -32,7 +46,7 @@ def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) 
     z = _largest_z(result)
     first = not ax.lines
     _draw_curve(result, ax, colour, f"{name}\n{z}" if z else name)
-    _draw_exact(result, ax, "exact mean" if first else None)
+    _draw_exact(result, "loss", ax, "exact mean" if first else None)
     ax.set_xlim(0, max(right, float(result.study.steps)))
     _finish(result, ax, "loss")
     return ax
@@ -47,6 +61,10 @@ def plot_variable(
     values = result.data[variable].transpose("step", ...)
     step, error = values["step"].values, result.data.get(f"{variable}_se")
     kind = next((str(d) for d in values.dims if d != "step"), None)
+    if kind:
+        # Where measures have different quantiles, those that one lacks are NaN.
+        values = values.dropna(kind, how="all")
+        error = None if error is None else error.sel({kind: values[kind]})
     for k in range(values[kind].size if kind else 1):
         part = {kind: k} if kind else {}
         curve = values.isel(part).values
@@ -56,6 +74,7 @@ def plot_variable(
         if error is not None:
             band = 2 * error.transpose("step", ...).isel(part).values
             ax.fill_between(step, curve - band, curve + band, color=colour, alpha=0.3, linewidth=0)
+    _draw_exact(result, variable, ax, "exact")
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(left=0)
     _finish(result, ax, variable.replace("_", " ") + (", ± 2 se" if error is not None else ""))
@@ -80,6 +99,31 @@ def _finish(result: Result, ax: Axes, ylabel: str) -> None:
         ax.set_title(f"interrupted after {result.trajectories:,} trajectories", fontsize="small")
 
 
+def plot_schedules(study: Study) -> Figure | None:
+    """Draw the hyper-parameters that are schedules, and the batch size if it is one.
+
+    Of many steps, neighbours are drawn as one, from their smallest to their largest value.
+    None if no hyper-parameter is a schedule.
+    """
+    from matplotlib.figure import Figure
+
+    values = {**study.optimizer.hyperparameters(study.steps), "batch_size": study.batch_sizes()}
+    given = {"batch_size": study.batch_size, **vars(study.optimizer)}
+    scheduled = {n: v for n, v in values.items() if isinstance(given[n], Schedule)}
+    if not scheduled:
+        return None
+    rows = len(scheduled)
+    figure = Figure(figsize=(5.5, 0.9 + 1.5 * max(rows, 2)), layout="constrained")
+    panels = figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
+    first = np.unique(np.linspace(0, study.steps - 1, _MOST_STEPS).astype(int))
+    for ax, (name, curve) in zip(panels, scheduled.items(), strict=True):
+        low, high = np.minimum.reduceat(curve, first), np.maximum.reduceat(curve, first)
+        ax.plot(np.repeat(first, 2), np.ravel([low, high], "F"), color=_RATE, linewidth=1.5)
+        ax.set_ylabel(name.replace("_", " "))
+    panels[-1].set_xlabel("step (updates)")
+    return figure
+
+
 def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
     """Draw one panel per named result: loss with quantile bands, and its learning rate."""
     import matplotlib.pyplot as plt
@@ -99,7 +143,7 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
     best = min(final, key=final.__getitem__)
     for k, (ax, (name, result)) in enumerate(zip(axes.flat, results.items(), strict=False)):
         _draw_curve(result, ax, _CURVE, "mean loss")
-        _draw_exact(result, ax, "exact mean")
+        _draw_exact(result, "loss", ax, "exact mean")
         ax.set_xlim(0, result.study.steps)
         ax.axhline(
             final[best], color=_REFERENCE, linewidth=0.8, linestyle=":", label="best final loss"
@@ -164,12 +208,12 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
         ax.set_yscale("log")
 
 
-def _draw_exact(result: Result, ax: Axes, label: str | None) -> None:
-    """Draw the exact mean loss over its estimate, where there is one."""
-    if result.exact is not None and "loss" in result.exact:
+def _draw_exact(result: Result, variable: str, ax: Axes, label: str | None) -> None:
+    """Draw the exact value of a variable over its estimate, where there is one."""
+    if result.exact is not None and variable in result.exact:
         ax.plot(
             result.exact["step"],
-            result.exact["loss"],
+            result.exact[variable],
             color="black",
             linewidth=1,
             linestyle=(0, (2, 2)),
@@ -179,7 +223,5 @@ def _draw_exact(result: Result, ax: Axes, label: str | None) -> None:
 
 def _largest_z(result: Result) -> str:
     """Return the largest |z| of the mean loss, as text; empty without exact theory."""
-    if "loss" not in result.z_scores:
-        return ""
-    largest = float(abs(result.z_scores["loss"]).max())
-    return f"max |z| = {largest:.1f}" if np.isfinite(largest) else ""
+    found = largest_z(result)
+    return f"max |z| = {found['loss'][0]:.1f}" if "loss" in found else ""

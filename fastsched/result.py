@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import platform
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from fastsched.devices import machine
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
 from fastsched.measures.base import Partial, Variables
 from fastsched.study import Study
@@ -42,8 +45,8 @@ class Result:
         The variables that the study's measures document, over the dimension `step` (updates
         done; 0 is the start) and the dimensions the measures add. Its attributes hold
         `trajectories` (finished), `complete` (1, or 0 after an interruption), `seconds` (wall
-        time), `irreducible_risk` (the part of the risk that the loss leaves out) and
-        `fastsched_version`.
+        time), `irreducible_risk` (the part of the risk that the loss leaves out),
+        `fastsched_version`, and the `machine` and the `software` that it ran on.
     """
 
     def __init__(self, study: Study, data: xarray.Dataset) -> None:
@@ -52,7 +55,12 @@ class Result:
 
     @classmethod
     def from_partials(
-        cls, study: Study, partials: Sequence[Partial], trajectories: int, seconds: float
+        cls,
+        study: Study,
+        partials: Sequence[Partial],
+        trajectories: int,
+        seconds: float,
+        gpus: int = 0,
     ) -> Result:
         """Return the result of merged statistics, one for each measure."""
         import xarray
@@ -69,7 +77,7 @@ class Result:
         data.attrs = {
             "trajectories": trajectories,
             "complete": int(trajectories == study.trajectories),
-            **_provenance(study, seconds),
+            **_provenance(study, seconds, gpus),
         }
         return cls(study, data)
 
@@ -84,7 +92,7 @@ class Result:
             "exact": 1,
             "trajectories": 0,
             "complete": 1,
-            **_provenance(study, seconds),
+            **_provenance(study, seconds, 0),
         }
         return cls(study, xarray.Dataset(variables, coordinates, attributes))
 
@@ -102,7 +110,7 @@ class Result:
 
         from fastsched.theory.exact import exact_curves
 
-        if "exact" in self.data.attrs:
+        if self.is_exact:
             return None
         try:
             curves = exact_curves(self.study, _LARGEST_EXACT_WORK)
@@ -134,6 +142,11 @@ class Result:
         return xarray.Dataset(scores)
 
     @property
+    def is_exact(self) -> bool:
+        """Whether these are exact values, of no trajectories."""
+        return "exact" in self.data.attrs
+
+    @property
     def complete(self) -> bool:
         """Whether all trajectories of the study were run."""
         return bool(self.data.attrs["complete"])
@@ -157,15 +170,32 @@ class Result:
             The study holds something that has no text form, e.g. a `Function` schedule; or
             `path` is a folder, or in one that does not exist.
         """
-        path = Path(path)
         data = self.data.assign({_STUDY: ((), self.study.to_toml())})
-        check_writable("path", path)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
+        with _replacing(Path(path)) as temporary:
             data.to_netcdf(temporary, engine="h5netcdf")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write the result as an HTML page that needs no other file (replaced as a whole).
+
+        It has the table of the summary, the numbers of all measures, the exact values and the
+        largest z-scores where there is exact theory, figures of all that `plot` can draw and of
+        the schedules, the study itself, and on what it ran and for how long. Figures
+        of more than ten curves and tables of more than 64 rows are left out.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, e.g. `report.html`.
+
+        Raises
+        ------
+        FastschedError
+            `path` is a folder, or in one that does not exist.
+        """
+        from fastsched.report import page
+
+        with _replacing(Path(path)) as temporary:
+            temporary.write_text(page(self), encoding="utf-8")
 
     def summary(self, rows: int = 12) -> str:
         """Return what was found, as text: a table of the loss, and the numbers of the measures.
@@ -179,92 +209,9 @@ class Result:
         rows : int, default 12
             The largest number of steps in the table, at least 1.
         """
-        rows = integer("rows", rows, minimum=1)
-        study = self.study
-        done = f"{self.trajectories:,} trajectories"
-        if "exact" in self.data.attrs:
-            done = "exact values"
-        elif not self.complete:
-            done += f" of {study.trajectories:,} (interrupted)"
-        head = [
-            f"{type(study.landscape).__name__}(d={study.landscape.dim}), "
-            f"{shortened(study.optimizer, 300)}",
-            f"{done}, {study.steps:,} steps, batch size {shortened(study.batch_size, 60)}, "
-            f"seed {study.seed}, {study.precision} precision, "
-            f"{self.data.attrs['seconds']:.3g} s",
-        ]
-        irreducible = study.landscape.irreducible_risk
-        if irreducible:
-            head.append(f"the loss leaves out the irreducible risk {irreducible:.6g}")
-        columns = self._columns()
-        lines = [*head, "", *self._table(columns, rows)] if columns else head
-        worst = float(self.data["diverged"].max()) if "diverged" in self.data else 0.0
-        if worst > 0:
-            finite = self.trajectories - round(worst * self.trajectories)
-            lines.append(
-                f"diverged: up to {100 * worst:.3g} % of the trajectories; there mean and "
-                f"standard deviation are over the other {finite:,}, quantiles over all"
-            )
-        return "\n".join([*lines, *self._others({name for name, _, _ in columns})])
+        from fastsched.summary import summary
 
-    def _table(self, columns: list[tuple[str, NDArray[np.float64], str]], rows: int) -> list[str]:
-        """Return lines with the columns at so many of the steps."""
-        chosen = np.unique(np.rint(np.linspace(0, self.data.sizes["step"] - 1, rows)).astype(int))
-        table = [["step", *(name for name, _, _ in columns)]]
-        table += [
-            [
-                str(self.data["step"].values[k]),
-                *(
-                    "" if np.isnan(values[k]) else f"{values[k]:{form}}"
-                    for _, values, form in columns
-                ),
-            ]
-            for k in chosen
-        ]
-        return format_table(table)
-
-    def _others(self, shown: set[str]) -> list[str]:
-        """Return lines with the numbers without a dimension, and the names of the others."""
-        shown = shown | {"loss_quantile", "average_loss", "diverged"}
-        names = [
-            str(name)
-            for name in self.data
-            if not str(name).endswith(("_se", "_std")) and name not in shown
-        ]
-        numbers = [
-            [
-                name,
-                f"{self.data[name].item():.6g}",
-                f"+- {self.data[name + '_se'].item():.2g}" if name + "_se" in self.data else "",
-            ]
-            for name in names
-            if not self.data[name].dims
-        ]
-        curves = [
-            f"{name} ({', '.join(map(str, self.data[name].dims))})"
-            for name in names
-            if self.data[name].dims
-        ]
-        lines = ["", *format_table(numbers)] if numbers else []
-        return [*lines, "", f"in .data also: {', '.join(curves)}"] if curves else lines
-
-    def _columns(self) -> list[tuple[str, NDArray[np.float64], str]]:
-        """Return name, values and format of each column of the summary's table."""
-        columns = []
-        for name in ("loss", "average_loss"):
-            label = name.replace("_", " ")
-            for variable, header in ((name, label), (f"{name}_std", "std")):
-                for suffix, title in (("", header), ("_se", "+-")):
-                    if variable + suffix in self.data:
-                        columns.append((title, self.data[variable + suffix].values, ".4g"))
-                if self.exact is not None and variable == name and name in self.exact:
-                    columns.append(("exact", self.exact[name].values, ".4g"))
-                    columns.append(("z", self.z_scores[name].values, ".1f"))
-        if "loss_quantile" in self.data:
-            # The orders of other measures are in the same dimension.
-            for values in self.data["loss_quantile"].dropna("quantile", how="all"):
-                columns.append((f"{100 * values['quantile'].item():g} %", values.values, ".4g"))
-        return columns
+        return summary(self, integer("rows", rows, minimum=1))
 
     def __repr__(self) -> str:
         return self.summary()
@@ -293,10 +240,9 @@ class Result:
         FastschedError
             There is no such variable over `step`.
         """
-        from fastsched.plot import plot_loss, plot_variable
+        from fastsched.plot import drawable, plot_loss, plot_variable
 
-        names = [str(n) for n in self.data if "step" in self.data[n].dims and self.data[n].ndim < 3]
-        curves = [name for name in names if not name.endswith("_se")]
+        curves = drawable(self)
         chosen = variable or ("loss" if "loss" in curves else next(iter(curves), ""))
         if chosen not in curves:
             reject("variable", variable, f"one over step: {', '.join(curves) or 'there is none'}")
@@ -305,13 +251,28 @@ class Result:
         return plot_variable(self, chosen, ax, label)
 
 
-def _provenance(study: Study, seconds: float) -> dict[str, Any]:
+def _provenance(study: Study, seconds: float, gpus: int) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "irreducible_risk": study.landscape.irreducible_risk,
         "fastsched_version": VERSION,
         "fastsched_format": _FORMAT,
+        "machine": machine(gpus),
+        "software": f"Python {platform.python_version()}, Numba {numba.__version__}, "
+        f"NumPy {np.__version__}",
     }
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield the name of a new file, which takes the place of `path` once it is written."""
+    check_writable("path", path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check_writable(name: str, path: Path) -> None:

@@ -124,7 +124,7 @@ def run(
         merger, error = _run_blocks(workers, plan, stop, bar, target)
     if merger.trajectories == 0:
         raise error if error else KeyboardInterrupt
-    result = merger.result(time.perf_counter() - started)
+    result = merger.result(time.perf_counter() - started, len(gpus))
     if error:
         raise RunFailed(
             f"the run failed after {merger.trajectories} of {study.trajectories} trajectories, "
@@ -178,8 +178,8 @@ class _Merger:
         """Let the study be one of the trajectories that there are."""
         self._study = self._study.replace(trajectories=self.trajectories)
 
-    def result(self, seconds: float) -> Result:
-        return Result.from_partials(self._study, self.total(), self.trajectories, seconds)
+    def result(self, seconds: float, gpus: int = 0) -> Result:
+        return Result.from_partials(self._study, self.total(), self.trajectories, seconds, gpus)
 
     def _merge(self, left: Statistics, right: Statistics) -> Statistics:
         return [m.merge(a, b) for m, a, b in zip(self._measures, left, right, strict=True)]

@@ -64,5 +64,5 @@ def test_program_has_help():
         text=True,
         check=True,
     )
-    for command in ("run", "show", "plot", "demo"):
+    for command in ("run", "show", "plot", "report", "demo"):
         assert command in done.stdout
