@@ -55,6 +55,11 @@ class GpuPlan(Plan):
     team: int
 
     @property
+    def memory(self) -> int:
+        block = self.tiles_per_block * LANES * _lane_bytes(self.arguments)
+        return self.workers * block + len(self.devices) * _input_bytes(self.arguments)
+
+    @property
     def machine(self) -> str:
         return f"cuda with {self.team} threads to a trajectory"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numba
 import numpy as np
 
 from fastsched.feed import kernel_source, make_arguments
@@ -24,6 +25,10 @@ _LARGEST_CALL = 2**27
 _SMALLEST_BLOCK = 2**23
 _BLOCKS_PER_THREAD = 16
 _OBSERVED_BYTES = 2**24
+
+# The keys and counts of a block's histogram are at most twice as large as the values, and exist
+# twice while they are cut to size.
+_BLOCK_COPIES = 5
 
 # Half a second: the blocks that are stored, or after which an error is looked at.
 _STEADY_WORK = 2**29
@@ -95,6 +100,12 @@ class Plan:
             yield Block(first, tiles, count)
 
     @property
+    def memory(self) -> int:
+        """Bytes that the run takes."""
+        recorded = self.tiles_per_block * LANES * 8 * max(1, self.arguments.trajectory_numbers)
+        return _memory(self.workers, self.arguments, recorded)
+
+    @property
     def machine(self) -> str:
         """What the bits of the numbers depend on, besides the study."""
         return "cpu"
@@ -112,6 +123,15 @@ class Plan:
             self.tiles_per_block,
             self.groups_per_call,
         )
+
+
+def planned(study: Study, gpus: Sequence[int], steady: bool = False) -> Plan:
+    """Return the plan of a study for some GPUs, or for the processor if there are none."""
+    if not gpus:
+        return make_plan(study, numba.get_num_threads(), steady)
+    from fastsched.gpu_plan import make_gpu_plan
+
+    return make_gpu_plan(study, gpus, steady)
 
 
 def make_plan(study: Study, threads: int, steady: bool = False) -> Plan:
@@ -159,10 +179,13 @@ def step_cost(study: Study) -> float:
     return float(landscape.dim)
 
 
+def _memory(threads: int, arguments: Arguments, observed: int) -> int:
+    """Return the bytes of threads that each hold a tile's state and a block's numbers."""
+    return threads * (arguments.lane_bytes * LANES + _BLOCK_COPIES * observed)
+
+
 def _check_memory(threads: int, arguments: Arguments, observed: int) -> None:
-    state = arguments.lane_bytes * LANES
-    # The keys and counts of a block's histogram are at most twice as large as the values, and
-    # exist twice while they are cut to size.
-    recorded = 5 * observed
-    lower = "the landscape's dimension" if state > recorded else "record"
-    require_memory(threads * (state + recorded), f"{lower} or the number of threads")
+    larger = arguments.lane_bytes * LANES > _BLOCK_COPIES * observed
+    lower = "the landscape's dimension" if larger else "record"
+    needed = _memory(threads, arguments, observed)
+    require_memory(needed, f"{lower} or the number of threads")

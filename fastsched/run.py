@@ -15,11 +15,9 @@ from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
 
-import numba
-
 from fastsched.devices import chosen_gpus
 from fastsched.errors import FastschedError, reject
-from fastsched.plan import Block, Plan, make_plan
+from fastsched.plan import Block, Plan, planned
 from fastsched.result import Result
 from fastsched.store import Store, opened
 from fastsched.study import Study
@@ -113,7 +111,7 @@ def run(
     gpus = () if executor is not None else chosen_gpus(device, devices)
     target = None if target_se is None else Target(target_se)
     started = time.perf_counter()
-    plan = _planned(study, gpus, steady=(store, target, executor) != (None, None, None))
+    plan = planned(study, gpus, steady=(store, target, executor) != (None, None, None))
     keeping = contextlib.nullcontext() if store is None else opened(store, study, plan.division)
     with (
         keeping as blocks,
@@ -132,15 +130,6 @@ def run(
             result,
         ) from error
     return result
-
-
-def _planned(study: Study, gpus: Sequence[int], steady: bool = False) -> Plan:
-    """Return the plan of a study for some GPUs, or for the processor if there are none."""
-    if not gpus:
-        return make_plan(study, numba.get_num_threads(), steady)
-    from fastsched.gpu_plan import make_gpu_plan
-
-    return make_gpu_plan(study, gpus, steady)
 
 
 def _workers(

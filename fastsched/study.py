@@ -20,6 +20,7 @@ from fastsched.schedules import Schedule
 from fastsched.spec import Spec, from_dict, spec
 
 if TYPE_CHECKING:
+    from fastsched.estimate import Estimate
     from fastsched.result import Result
 
 # Steps, trajectories and coordinates are 32-bit words of the random numbers' counter.
@@ -170,6 +171,25 @@ class Study(Spec):
         from fastsched.run import run
 
         return run(self, **options)
+
+    def estimate(self, device: str = "auto") -> Estimate:
+        """Return how many updates a run takes, how much memory, and about how many seconds.
+
+        Compiles the kernel and runs a first call of it, which takes seconds at most.
+
+        Parameters
+        ----------
+        device : {"auto", "cpu", "cuda"}, default "auto"
+            As for `fastsched.run`.
+
+        Raises
+        ------
+        FastschedError
+            As `fastsched.run` before any kernel starts.
+        """
+        from fastsched.estimate import estimate
+
+        return estimate(self, device)
 
     def to_toml(self) -> str:
         """Return the study as TOML text, which `from_toml` reads back."""
