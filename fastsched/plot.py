@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastsched.errors import FastschedError
 from fastsched.result import shortened
 from fastsched.schedules import Schedule
 
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastsched.result import Result
+    from fastsched.study import Study
 
 # Okabe & Ito's palette, distinct under the common colour deficiencies.
 _CURVE = "#0072B2"
 _RATE = "#D55E00"
 _REFERENCE = "0.55"
+
+# More than a picture has columns of pixels.
+_MOST_POINTS = 10_000
 
 
 def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) -> Axes:
@@ -125,6 +130,37 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.suptitle(title)
+    return figure
+
+
+def plot_schedules(study: Study) -> Figure:
+    """Draw the hyper-parameters that are schedules over the steps of a study, a panel for each.
+
+    Raises
+    ------
+    FastschedError
+        None is a schedule.
+    """
+    import matplotlib.pyplot as plt
+
+    values = {**study.optimizer.hyperparameters(study.steps), "batch_size": study.batch_sizes()}
+    given = {name: getattr(study.optimizer, name, study.batch_size) for name in values}
+    scheduled = {name: s for name, s in given.items() if isinstance(s, Schedule)}
+    if not scheduled:
+        raise FastschedError("no hyper-parameter of the study is a schedule")
+    steps = np.unique(np.linspace(0, study.steps - 1, _MOST_POINTS).astype(np.int64))
+    figure, axes = plt.subplots(
+        len(scheduled),
+        figsize=(7, 2.4 * len(scheduled) + 1),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, (name, schedule) in zip(axes.flat, scheduled.items(), strict=True):
+        ax.plot(steps, values[name][steps], color=_RATE, linewidth=1.5)
+        ax.set_ylabel(name)
+        ax.set_title(shortened(schedule, 90), fontsize="small")
+    axes[-1, 0].set_xlabel("step (updates)")
     return figure
 
 
