@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     run = add(
         _run,
         "run the study of a TOML file",
-        "Run the study of a TOML file, print the table of its result and write the result.\n"
+        "Run the study of a TOML file, write its result and print the table of it.\n"
         "Ctrl-C ends the run and keeps the trajectories that are finished (exit code 3).",
         "fastsched run study.toml -o out.nc",
     )
