@@ -1,25 +1,67 @@
-"""The command line: `fastsched run | show | plot | report | demo`."""
+"""The command line: `fastsched run | show | plot | report | demo | example | schedules`."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastsched.errors import FastschedError, reject
 from fastsched.version import VERSION
 
+if TYPE_CHECKING:
+    from fastsched.schedules import Schedule
+    from fastsched.study import Study
+
+_INTERRUPTED = 3
+
+_CONVENTION = """\
+Step t = 0, 1, ... is the index of the update that uses the value. Past its end a schedule holds
+its final value; `fastsched schedules NAME` tells where that is. In a study file a schedule is a
+table with its name as `type`: {type = "Cosine", initial = 0.1, steps = 450}."""
+
+_FIRST_STEPS = """\
+first steps:
+  fastsched example Quadratic > study.toml
+  fastsched run study.toml -o out.nc
+  fastsched show out.nc
+  fastsched plot out.nc -o fig.png
+
+exit codes:
+  0    success
+  1    an error in the input or the run, told on standard error
+  2    wrong usage
+  3    interrupted by Ctrl-C: what is shown and written is of the trajectories finished
+  130  interrupted by Ctrl-C before anything was finished
+  141  the reader of the output went away, such as `head`
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, 1 for an error, 130 after Ctrl-C."""
+    """Run the command line; return the exit code, one of those that `--help` tells."""
+    try:
+        try:
+            return _execute(arguments)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        # Python flushes the output again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _execute(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except FastschedError as error:
-        print(f"fastsched: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
+    except BrokenPipeError:
+        raise
+    except (FastschedError, OSError) as error:
         print(f"fastsched: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -29,32 +71,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="fastsched", description="A Monte Carlo laboratory for learning-rate schedules."
+        prog="fastsched",
+        description="A Monte Carlo laboratory for learning-rate schedules.",
+        epilog=_FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fastsched {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run the study of a TOML file")
-    run.add_argument("study", type=Path, help="the study, a TOML file")
+    def add(
+        command: Callable[[argparse.Namespace], int], summary: str, description: str, example: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            command.__name__.removeprefix("_"),
+            help=summary,
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(command=command, usage_error=added.error)
+        return added
+
+    run = add(
+        _run,
+        "run the study of a TOML file",
+        "Run the study of a TOML file, write its result and print the table of it.\n"
+        "Ctrl-C ends the run and keeps the trajectories that are finished (exit code 3).",
+        "fastsched run study.toml -o out.nc",
+    )
+    run.add_argument("study", type=Path, help="the study; `fastsched example` prints some")
     run.add_argument("-o", "--output", type=Path, help="NetCDF file to write the result to")
     run.add_argument("--device", default="auto", help='"auto" (default), "cpu" or "cuda"')
-    run.set_defaults(command=_run)
+    run.add_argument("--store", type=Path, help="folder that keeps finished blocks, to go on from")
+    run.add_argument(
+        "--target-se",
+        type=float,
+        help="stop once the loss has this relative standard error at every recorded step",
+    )
 
-    show = commands.add_parser("show", help="print the table of a result")
+    show = add(
+        _show,
+        "print the table of a result",
+        "Print the table of a result: the loss with its standard error, beside the exact loss\n"
+        "where theory has it, the numbers of the other measures, and the variables to plot.",
+        "fastsched show out.nc",
+    )
     show.add_argument("result", type=Path, help="a NetCDF file that `run` wrote")
-    show.set_defaults(command=_show)
 
-    plot = commands.add_parser("plot", help="draw a result")
+    plot = add(
+        _plot,
+        "draw a result",
+        "Draw a variable of a result over the steps, with two standard errors.",
+        "fastsched plot out.nc -o fig.png --variable loss_std",
+    )
     plot.add_argument("result", type=Path, help="a NetCDF file that `run` wrote")
     plot.add_argument("-o", "--output", type=Path, required=True, help="picture, e.g. fig.png")
-    plot.set_defaults(command=_plot)
+    plot.add_argument("--variable", metavar="NAME", help="what to draw (default: the loss)")
 
-    report = commands.add_parser("report", help="write a result as an HTML page")
+    report = add(
+        _report,
+        "write a result as an HTML page",
+        "Write the tables, figures and provenance of a result as one HTML page, which needs no\n"
+        "network.",
+        "fastsched report out.nc -o report.html",
+    )
     report.add_argument("result", type=Path, help="a NetCDF file that `run` wrote")
     report.add_argument("-o", "--output", type=Path, required=True, help="page, e.g. report.html")
-    report.set_defaults(command=_report)
 
-    demo = commands.add_parser("demo", help="compare nine schedules: a table and a picture")
+    demo = add(
+        _demo,
+        "compare nine schedules: a table and a picture",
+        "Run nine schedules on a noisy quadratic in 1,000 dimensions; print a table of their\n"
+        "losses beside the exact ones, and draw them.",
+        "fastsched demo --trajectories 2000 -o demo.png",
+    )
     demo.add_argument(
         "-o",
         "--output",
@@ -65,37 +155,51 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--trajectories", type=int, default=20_000, help="per schedule (default %(default)s)"
     )
-    demo.set_defaults(command=_demo)
+
+    example = add(
+        _example,
+        "print a commented study file",
+        "Print a commented study file for one of the landscapes.",
+        "fastsched example Wells > study.toml && fastsched run study.toml",
+    )
+    files = (resources.files("fastsched") / "examples").iterdir()
+    example.add_argument(
+        "landscape", choices=sorted(file.name.removesuffix(".toml") for file in files)
+    )
+
+    schedules = add(
+        _schedules,
+        "list, explain or draw schedules",
+        "List all schedules; explain one; or draw those of a study over its steps.",
+        "fastsched schedules Cosine\n  fastsched schedules --draw study.toml -o fig.png",
+    )
+    what = schedules.add_mutually_exclusive_group()
+    what.add_argument("name", nargs="?", metavar="NAME", help="the schedule to explain")
+    what.add_argument("--draw", type=Path, metavar="STUDY", help="a study file; with -o")
+    schedules.add_argument("-o", "--output", type=Path, help="picture, with --draw")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     from fastsched.result import check_writable
     from fastsched.run import RunFailed, run
-    from fastsched.study import Study
 
     if options.output is not None:
         check_writable("output", options.output)
-    try:
-        text = options.study.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise FastschedError(
-            f"study = {str(options.study)!r}: this is not a text file; a result is read by "
-            "`fastsched show`"
-        ) from None
-    study = Study.from_toml(text)
+    study = _read_study(options.study)
     failure = None
     try:
-        result = run(study, device=options.device)
+        result = run(study, device=options.device, store=options.store, target_se=options.target_se)
     except RunFailed as error:
         failure, result = error, error.result
-    print(result.summary())
     if options.output is not None:
         result.save(options.output)
+    print(result.summary())
+    if options.output is not None:
         print(f"result: {options.output}")
     if failure:
         raise failure
-    return 0 if result.complete else 130
+    return 0 if result.complete else _INTERRUPTED
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -109,7 +213,7 @@ def _plot(options: argparse.Namespace) -> int:
     from fastsched.result import load
 
     _check_picture(options.output)
-    figure = load(options.result).plot().get_figure(root=True)
+    figure = load(options.result).plot(variable=options.variable).get_figure(root=True)
     assert figure is not None
     figure.savefig(options.output, dpi=150)
     print(f"picture: {options.output}")
@@ -130,7 +234,69 @@ def _demo(options: argparse.Namespace) -> int:
 
     _check_picture(options.output)
     results = demo(options.output, options.trajectories)
-    return 0 if all(result.complete for result in results.values()) else 130
+    return 0 if all(result.complete for result in results.values()) else _INTERRUPTED
+
+
+def _example(options: argparse.Namespace) -> int:
+    file = resources.files("fastsched") / "examples" / f"{options.landscape}.toml"
+    print(file.read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def _schedules(options: argparse.Namespace) -> int:
+    if (options.draw is None) != (options.output is None):
+        options.usage_error("--draw and -o go together")
+    if options.draw is not None:
+        from fastsched.plot import plot_schedules
+
+        _check_picture(options.output)
+        figure = plot_schedules(_read_study(options.draw))
+        if figure is None:
+            raise FastschedError("no hyper-parameter of the study is a schedule")
+        figure.savefig(options.output, dpi=150)
+        print(f"picture: {options.output}")
+        return 0
+    known = _known_schedules()
+    if options.name is None:
+        for cls in known.values():
+            print(f"{_call(cls)}\n    {_documentation(cls).splitlines()[0]}")
+        print(f"\n{_CONVENTION}")
+    elif options.name in known:
+        print(f"{_call(known[options.name])}\n\n{_documentation(known[options.name])}")
+    else:
+        reject("NAME", options.name, f"one of {', '.join(known)}")
+    return 0
+
+
+def _known_schedules() -> dict[str, type[Schedule]]:
+    from fastsched import schedules
+
+    found = {name: getattr(schedules, name) for name in schedules.__all__ if name[0].isupper()}
+    del found["Schedule"]
+    return found
+
+
+def _call(cls: type[Schedule]) -> str:
+    """Return the text of a call with the defaults: the signature without its types."""
+    signature = inspect.signature(cls)
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return f"{cls.__name__}{inspect.Signature(bare)}"
+
+
+def _documentation(cls: type[Schedule]) -> str:
+    return inspect.cleandoc(cls.__doc__ or "")
+
+
+def _read_study(path: Path) -> Study:
+    from fastsched.study import Study
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FastschedError(
+            f"study = {str(path)!r}: this is not a text file; a result is read by `fastsched show`"
+        ) from None
+    return Study.from_toml(text)
 
 
 def _check_picture(path: Path) -> None:

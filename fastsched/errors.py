@@ -14,6 +14,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST_SQUARED = 1e150
+"""The largest number that a parameter may be whose square is needed."""
+
 
 class FastschedError(ValueError):
     """Base of every error that fastsched raises on purpose."""

@@ -30,6 +30,9 @@ _LARGEST_COUNT = 2**32
 # Hyper-parameters and coefficients of a step, about ten numbers in double precision.
 _BYTES_PER_STEP = 100
 
+# Start, origin and constants of a coordinate, in double precision.
+_BYTES_PER_COORDINATE = 50
+
 
 @spec
 class Study(Spec):
@@ -117,9 +120,12 @@ class Study(Spec):
         else:
             self._set(record=_explicit_record(self.record, self.steps))
         require_memory(_BYTES_PER_STEP * self.steps, "steps")
+        require_memory(_BYTES_PER_COORDINATE * self.landscape.dim, "the landscape's dimension")
         self.batch_sizes()
         self.optimizer.hyperparameters(self.steps)
-        _ = self.probes
+        for measure in self.measures:
+            if not (measure.SEEKS and self.landscape.SEARCHED):
+                self._probe(measure)
 
     def _refuse_rotated(self) -> None:
         remedy = self.landscape.rotated
@@ -133,13 +139,13 @@ class Study(Spec):
     @functools.cached_property
     def probes(self) -> tuple[Probe, ...]:
         """What each measure asks of the kernels."""
-        probes = []
-        for measure in self.measures:
-            try:
-                probes.append(measure.probe(self.landscape, self.optimizer, self.steps))
-            except FastschedError as error:
-                raise FastschedError(f"measures: {type(measure).__name__}: {error}") from None
-        return tuple(probes)
+        return tuple(self._probe(measure) for measure in self.measures)
+
+    def _probe(self, measure: Measure) -> Probe:
+        try:
+            return measure.probe(self.landscape, self.optimizer, self.steps)
+        except FastschedError as error:
+            raise FastschedError(f"measures: {type(measure).__name__}: {error}") from None
 
     @property
     def record_steps(self) -> NDArray[np.int64]:

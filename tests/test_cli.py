@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 
+import numpy as np
 import pytest
 
 import fastsched as fs
 from fastsched.cli import main
+from fastsched.plot import plot_schedules
+from fastsched.spec import Spec
+
+PROGRAM = [sys.executable, "-c", "import sys; from fastsched.cli import main; sys.exit(main())"]
+LANDSCAPES = [
+    name
+    for name, cls in Spec.registry.items()
+    if issubclass(cls, fs.Landscape) and name in fs.__all__ and name not in ("Landscape", "Custom")
+]
+# Parameters that an example may leave out.
+RARE = {"features", "brute_force", "test_size"}
 
 
 @pytest.fixture
@@ -59,10 +74,138 @@ def test_output_folder_is_checked_before_the_run(study_file, tmp_path, capsys):
 
 def test_program_has_help():
     done = subprocess.run(
-        [sys.executable, "-c", "from fastsched.cli import main; main()", "--help"],
+        [*PROGRAM, "--help"],
         capture_output=True,
         text=True,
         check=True,
     )
-    for command in ("run", "show", "plot", "report", "demo"):
+    for command in ("run", "show", "plot", "report", "demo", "example", "schedules", "exit codes"):
         assert command in done.stdout
+
+
+def test_every_command_teaches(capsys):
+    for command in ("run", "show", "plot", "demo", "example", "schedules"):
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        text = capsys.readouterr().out
+        assert f"example:\n  fastsched {command} " in text
+        assert len(text.split("\n\n")[1]) > 20
+
+
+def test_wrong_usage(capsys):
+    for arguments in ([], ["fly"], ["example", "Hills"], ["schedules", "-o", "fig.png"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+        assert "usage: fastsched" in capsys.readouterr().err
+
+
+def test_plot_of_a_variable(study_file, tmp_path, capsys):
+    out, picture = tmp_path / "out.nc", tmp_path / "fig.png"
+    assert main(["run", str(study_file), "-o", str(out)]) == 0
+    assert main(["plot", str(out), "-o", str(picture), "--variable", "loss_std"]) == 0
+    assert picture.stat().st_size > 10_000
+    assert main(["plot", str(out), "-o", str(picture), "--variable", "speed"]) == 1
+    assert "variable = 'speed': variable must be one over step: loss," in capsys.readouterr().err
+
+
+def test_interrupted_run_writes_what_is_finished(study_file, tmp_path, capsys, monkeypatch):
+    def interrupted(study, **options):
+        result = fs.run(study.replace(trajectories=16))
+        result.data.attrs["complete"] = 0
+        return result
+
+    monkeypatch.setattr(import_module("fastsched.run"), "run", interrupted)
+    out = tmp_path / "out.nc"
+    assert main(["run", str(study_file), "-o", str(out)]) == 3
+    assert "interrupted" in capsys.readouterr().out
+    assert not fs.load(out).complete
+
+
+def test_interrupt_before_anything_is_finished(study_file, capsys, monkeypatch):
+    def interrupted(study, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module("fastsched.run"), "run", interrupted)
+    assert main(["run", str(study_file)]) == 130
+    assert "before anything was finished" in capsys.readouterr().err
+
+
+def test_closed_pipe_ends_quietly(study_file, tmp_path):
+    out = tmp_path / "out.nc"
+    for arguments in (["schedules"], ["run", str(study_file), "-o", str(out)]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([*PROGRAM, *arguments], stdout=writer, stderr=subprocess.PIPE)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, b"")
+    assert fs.load(out).complete
+
+
+def test_no_control_characters_in_a_pipe(study_file):
+    done = subprocess.run([*PROGRAM, "run", str(study_file)], capture_output=True, check=True)
+    assert done.stderr == b""
+    assert done.stdout.replace(b"\n", b"").decode().isprintable()
+
+
+def test_schedules(capsys):
+    assert main(["schedules"]) == 0
+    text = capsys.readouterr().out
+    known = {name for name, cls in Spec.registry.items() if issubclass(cls, fs.Schedule)}
+    listed = {line.partition("(")[0] for line in text.splitlines() if line[:1].isupper()}
+    assert listed >= known - {"Schedule"}
+    assert "Cosine(initial, steps, final=0.0)\n    Half a period of a cosine." in text
+    assert main(["schedules", "Cosine"]) == 0
+    assert "Step with the final value, at least 1." in capsys.readouterr().out
+    assert main(["schedules", "Sine"]) == 1
+    assert "NAME = 'Sine': NAME must be one of" in capsys.readouterr().err
+
+
+def test_schedules_are_drawn(small_study, tmp_path, capsys):
+    path, picture = tmp_path / "study.toml", tmp_path / "fig.png"
+    study = small_study.replace(batch_size=fs.Piecewise([20], [1, 8]))
+    figure = plot_schedules(study)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["lr", "batch size"]
+    np.testing.assert_array_equal(
+        figure.axes[0].lines[0].get_xydata()[::2].T, [np.arange(50), fs.Cosine(0.2, 50).values(50)]
+    )
+    path.write_text(study.to_toml())
+    assert main(["schedules", "--draw", str(path), "-o", str(picture)]) == 0
+    assert picture.stat().st_size > 10_000
+    path.write_text(small_study.replace(optimizer=fs.SGD(0.1)).to_toml())
+    assert main(["schedules", "--draw", str(path), "-o", str(picture)]) == 1
+    assert "no hyper-parameter of the study is a schedule" in capsys.readouterr().err
+
+
+def test_example_runs(tmp_path, capsys):
+    path = tmp_path / "study.toml"
+    assert main(["example", "Quadratic"]) == 0
+    path.write_text(capsys.readouterr().out)
+    assert main(["run", str(path)]) == 0
+    assert "20,000 trajectories" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_examples_show_every_parameter(name, capsys):
+    assert main(["example", name]) == 0
+    text = capsys.readouterr().out
+    landscape = fs.Study.from_toml(text).landscape
+    assert type(landscape).__name__ == name
+    assert set(tomllib.loads(text)["landscape"]) - {"type"} >= set(landscape._fields()) - RARE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_every_example_runs(name, capsys):
+    assert main(["example", name]) == 0
+    study = fs.Study.from_toml(capsys.readouterr().out)
+    assert study.replace(trajectories=16).run(progress=False).complete
+
+
+def test_run_with_a_store_and_a_target(tmp_path, capsys):
+    study = fs.Study(fs.Quadratic([1.0, 0.5], start=fs.Normal()), fs.SGD(0.1), 20, 3000)
+    (tmp_path / "study.toml").write_text(study.to_toml())
+    arguments = ["run", str(tmp_path / "study.toml"), "--store", str(tmp_path / "store")]
+    assert main([*arguments, "--target-se", "0.5"]) == 0
+    assert list((tmp_path / "store").glob("*.block"))
+    assert main([*arguments, "--target-se", "-1"]) == 1
+    assert "target_se must be" in capsys.readouterr().err

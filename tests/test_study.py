@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 import fastsched as fs
 from fastsched.spec import Spec
+
+study_module = import_module("fastsched.study")
 
 
 def study(**changes):
@@ -121,6 +124,12 @@ def test_every_public_description_is_documented():
 def test_bad_input(changes, message):
     with pytest.raises(fs.FastschedError, match=message):
         study(**changes)
+
+
+def test_dimension_beyond_memory(monkeypatch):
+    monkeypatch.setattr(study_module, "_BYTES_PER_COORDINATE", 2**60)
+    with pytest.raises(fs.FastschedError, match="lower the landscape's dimension"):
+        study()
 
 
 def test_unknown_parameter():

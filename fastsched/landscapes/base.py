@@ -87,6 +87,9 @@ class Landscape(Spec, abc.ABC):
         def dim(self) -> int:
             """Number of coordinates d."""
 
+    SEARCHED: ClassVar[bool] = False
+    """Whether basins or Hessian take a search or large arrays, which are left to the run."""
+
     @property
     def model(self) -> Landscape:
         """The landscape that is run: this one, or a simpler one that follows the same law."""

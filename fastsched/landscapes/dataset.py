@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -148,8 +149,9 @@ class Dataset(Coupled):
         if len(inputs) > _LARGEST_ROWS:
             reject(name, rows, f"of at most {_LARGEST_ROWS} rows, got {len(inputs)}")
         shape = f"a vector of shape ({len(inputs)},)"
-        if self.loss == "logistic" and np.asarray(values).dtype == bool:
-            values = np.asarray(values).astype(int)
+        with contextlib.suppress(ValueError):  # of lists of unequal lengths, which `array` rejects
+            if self.loss == "logistic" and np.asarray(values).dtype == bool:
+                values = np.asarray(values).astype(int)
         targets = array(target_name, values, ndim=(1,), allowed=shape)
         if len(targets) != len(inputs):
             reject(target_name, values, f"{shape}, got shape {targets.shape}")

@@ -16,6 +16,7 @@ from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
 from fastsched.kernels.philox import STREAM_BATCH
 from fastsched.landscapes.base import Coupled, Curvature, Work, start_of
+from fastsched.memory import require_memory
 from fastsched.spec import Spec, spec
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ ACTIVATIONS = {
 
 def random_weights(inputs: int, features: int, variance: float, seed: int) -> Matrix:
     """Return weights of shape (inputs, features): normals of NumPy's Philox generator."""
+    require_memory(8 * inputs * features, "the numbers of inputs or features")
     generator = np.random.Generator(np.random.Philox(seed))
     return math.sqrt(variance) * generator.standard_normal((inputs, features))
 

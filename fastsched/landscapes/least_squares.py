@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import array, real, reject
+from fastsched.errors import LARGEST_SQUARED, array, real, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH
 from fastsched.landscapes.base import (
@@ -159,7 +159,10 @@ class LeastSquares(Summed):
         spectrum = array("spectrum", self.spectrum, ndim=(1,), allowed="a vector of shape (d,)")
         if np.min(spectrum) < 0 or np.max(spectrum) == 0:
             reject("spectrum", self.spectrum, "at least 0, and not all 0")
-        self._set(spectrum=spectrum, label_noise=real("label_noise", self.label_noise, minimum=0))
+        self._set(
+            spectrum=spectrum,
+            label_noise=real("label_noise", self.label_noise, minimum=0, maximum=LARGEST_SQUARED),
+        )
         self._set(target=scalar_or_vector("target", self.target, self.dim))
         self._set(start=checked_start(self.start, self.dim))
 

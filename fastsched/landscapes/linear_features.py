@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsched.errors import array, real, reject
+from fastsched.errors import LARGEST_SQUARED, FastschedError, array, real, reject
+from fastsched.memory import require_memory
 
 _NULL = 1e-12
+
+# Covariance, eigenvectors and work space of as many numbers.
+_MATRICES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,17 +96,19 @@ def reduce_linear_features(
     theta = array("start", start, ndim=(0, 1), allowed="a number or a vector")
     if theta.ndim and theta.shape != w.shape[1:]:
         reject("start", start, f"a number or of shape {w.shape[1:]}, got {theta.shape}")
-    noise = real("label_noise", label_noise, minimum=0)
+    require_memory(_MATRICES * 8 * w.shape[1] ** 2, "the number of features")
+    noise = real("label_noise", label_noise, minimum=0, maximum=LARGEST_SQUARED)
 
-    spectrum, basis = np.linalg.eigh(w.T @ (variances[:, None] * w))
-    spectrum = np.where(spectrum > _NULL * max(spectrum[-1], 0), spectrum, 0.0)
-    inverse = np.divide(1, spectrum, out=np.zeros_like(spectrum), where=spectrum > 0)
-    minimum = basis @ (inverse * (basis.T @ (w.T @ (variances * b))))
-    unexplained = float(np.sum(variances * (b - w @ minimum) ** 2))
-    return DiagonalProblem(
-        spectrum,
-        basis.T @ (theta - minimum),
-        float(np.sqrt(unexplained + noise**2)),
-        minimum,
-        basis,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance, moment = w.T @ (variances[:, None] * w), w.T @ (variances * b)
+        if not (np.all(np.isfinite(covariance)) and np.all(np.isfinite(moment))):
+            raise FastschedError(
+                "input_spectrum, target and weights are so large that they overflow"
+            )
+        spectrum, basis = np.linalg.eigh(covariance)
+        spectrum = np.where(spectrum > _NULL * max(spectrum[-1], 0), spectrum, 0.0)
+        inverse = np.divide(1, spectrum, out=np.zeros_like(spectrum), where=spectrum > 0)
+        minimum = basis @ (inverse * (basis.T @ moment))
+        unexplained = float(np.sum(variances * (b - w @ minimum) ** 2))
+        error = basis.T @ (theta - minimum)
+    return DiagonalProblem(spectrum, error, float(np.sqrt(unexplained + noise**2)), minimum, basis)

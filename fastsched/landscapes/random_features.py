@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, array, choice, integer, real, reject
+from fastsched.errors import LARGEST_SQUARED, FastschedError, array, choice, integer, real, reject
 from fastsched.landscapes.base import Landscape, Normal, checked_start, start_of
 from fastsched.landscapes.features import ACTIVATIONS, DrawnFeatures, random_weights
 from fastsched.landscapes.least_squares import LeastSquares
@@ -125,7 +125,7 @@ class RandomFeatures(Landscape):
             target=target,
             features=integer("features", self.features, minimum=1, maximum=2**31),
             activation=choice("activation", self.activation, tuple(ACTIVATIONS)),
-            label_noise=real("label_noise", self.label_noise, minimum=0),
+            label_noise=real("label_noise", self.label_noise, minimum=0, maximum=LARGEST_SQUARED),
             seed=integer("seed", self.seed, minimum=0, maximum=2**64 - 1),
             brute_force=bool(self.brute_force),
             test_size=integer("test_size", self.test_size, minimum=2),

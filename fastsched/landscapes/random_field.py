@@ -26,6 +26,7 @@ from fastsched.landscapes.base import (
     start_of,
 )
 from fastsched.landscapes.minima import Minima, find_minima
+from fastsched.memory import require_memory
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
@@ -226,6 +227,7 @@ class RandomField(Coupled):
     seed: int = 0
     start: float | Vector | Normal = 0.0
 
+    SEARCHED = True
     gradient_function = random_field_gradient
     loss_function = random_field_loss
 
@@ -245,6 +247,7 @@ class RandomField(Coupled):
 
     @functools.cached_property
     def _drawn(self) -> tuple[Matrix, Vector]:
+        require_memory(8 * self.waves * self.dim, "waves or dim")
         generator = np.random.Generator(np.random.Philox(self.seed))
         frequencies = generator.standard_normal((self.waves, self.dim)) / self.length_scale
         phases = 2 * np.pi * generator.random(self.waves)
@@ -273,7 +276,7 @@ class RandomField(Coupled):
             raise FastschedError(f"no minimum of {self!r} was found")
         # Eigenvalues of the field's Hessian lie within about 2 sqrt(d) A / l^2 of zero.
         steepest = self.confinement + (
-            (1 + 2 * math.sqrt(self.dim)) * self.amplitude / self.length_scale**2
+            (1 + 2 * math.sqrt(self.dim)) * self.amplitude / self.length_scale / self.length_scale
         )
         own = (minima, np.array([1 / steepest]), np.array([_DESCENT]))
         return BasinMap(

@@ -38,6 +38,9 @@ class Measure(Spec, abc.ABC):
     trajectory, and reduces that block by block.
     """
 
+    SEEKS: ClassVar[bool] = False
+    """Whether the probe may ask the landscape for its basins or Hessian."""
+
     @abc.abstractmethod
     def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
         """Return what the kernels are asked for.

@@ -59,6 +59,8 @@ class Basins(Measure):
     Basins()
     """
 
+    SEEKS = True
+
     def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
         basins = landscape.model.basins
         return Probe(

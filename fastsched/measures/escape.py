@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.compiled import compiled, tried
-from fastsched.errors import FastschedError, real, reject
+from fastsched.errors import LARGEST_SQUARED, FastschedError, real, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import Probe, View, Work
 from fastsched.landscapes import Landscape
@@ -116,10 +116,11 @@ class Escape(FirstPassage):
     region: Callable[..., Any] | None = None
 
     prefix: ClassVar[str] = "escape"
+    SEEKS = True
 
     def __post_init__(self) -> None:
         if self.radius is not None:
-            self._set(radius=real("radius", self.radius, above=0))
+            self._set(radius=real("radius", self.radius, above=0, maximum=LARGEST_SQUARED))
             if self.region is not None:
                 reject("region", self.region, "left out where radius is given")
         if self.center is not None:

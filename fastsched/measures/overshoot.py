@@ -117,7 +117,8 @@ class Overshoot(Moments):
             return
         allowed = "increasing indices of coordinates, at least 0"
         given = numeric("axes", self.axes, allowed)
-        axes = given.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            axes = given.astype(np.int64)
         if given.ndim != 1 or not given.size or np.any(axes != given):
             reject("axes", self.axes, allowed)
         if axes[0] < 0 or np.any(np.diff(axes) <= 0):

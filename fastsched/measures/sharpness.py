@@ -52,6 +52,8 @@ class Sharpness(Measure):
     Sharpness()
     """
 
+    SEEKS = True
+
     def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
         constant = [c for c in landscape.model.sharpness if isinstance(c, float)]
         registers = iter(range(len(constant)))

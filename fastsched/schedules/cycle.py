@@ -65,7 +65,7 @@ class Triangular(Schedule):
         self._set(
             low=low,
             high=real("high", self.high, minimum=low),
-            half_cycle=integer("half_cycle", self.half_cycle, minimum=1),
+            half_cycle=integer("half_cycle", self.half_cycle, minimum=1, maximum=2**62),
             mode=choice("mode", self.mode, ("triangular", "triangular2", "exp_range")),
             gamma=real("gamma", self.gamma, above=0.0),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsched.errors import array, integer, real, reject
+from fastsched.errors import LARGEST_SQUARED, array, integer, real, reject
 from fastsched.optimizers import Optimizer
 from fastsched.theory.moments import Dynamics, map_moments
 from fastsched.theory.rule import linear_rule
@@ -86,7 +86,7 @@ def least_squares_risk(
         start,
         np.zeros_like(start),
         None,
-        real("label_noise", label_noise, minimum=0) ** 2,
+        real("label_noise", label_noise, minimum=0, maximum=LARGEST_SQUARED) ** 2,
     )
 
     def risk(part: slice, means: NDArray, covariances: NDArray) -> NDArray[np.float64]:
@@ -144,7 +144,7 @@ def volterra_risk(
     features, start = _spectrum_and_error(spectrum, error)
     eta, batch = real("lr", lr, above=0), integer("batch_size", batch_size, minimum=1)
     steps = integer("steps", steps, minimum=1)
-    noise = real("label_noise", label_noise, minimum=0) ** 2 / 2
+    noise = real("label_noise", label_noise, minimum=0, maximum=LARGEST_SQUARED) ** 2 / 2
     decay = 1 - 2 * eta * features + (eta * features) ** 2 * (1 + 1 / batch)
     powers = decay ** np.arange(steps + 1)[:, None]
     forcing = powers @ (features * start**2) / 2
