@@ -132,7 +132,7 @@ def opened(folder: str | os.PathLike[str], study: Study, division: str) -> Itera
         raise FastschedError(f"store = {str(path)!r}: another run is writing to it") from None
     except OSError as error:
         raise FastschedError(f"store = {str(path)!r}: {error}") from None
-    with lock:
+    try:
         for leftover in path.glob("*.tmp"):
             leftover.unlink(missing_ok=True)
         _check(path, study, division)
@@ -142,6 +142,8 @@ def opened(folder: str | os.PathLike[str], study: Study, division: str) -> Itera
         with _replacing(path / _ABOUT) as file:
             file.write(json.dumps(about).encode())
         yield Store(path)
+    finally:
+        lock.release()
 
 
 def _check(path: Path, study: Study, division: str) -> None:

@@ -100,10 +100,12 @@ class Remote:
         self.ahead = 2 * workers + 2
         self._executor = executor
         self._plan, self._store, self._stop, self._bar = plan, store, stop, bar
+        self._loaded: set[int] = set()
 
     def submit(self, block: Block) -> Future[Statistics | None]:
         stored = None if self._store is None else self._store.load(block)
         if stored is not None:
+            self._loaded.add(block.first_tile)
             known: Future[Statistics | None] = Future()
             known.set_result(stored)
             return known
@@ -124,7 +126,8 @@ class Remote:
                     raise
                 task = self._executor.submit(run_elsewhere, self._plan.study, block)
         self._bar.advance(_work(self._plan, block))
-        if statistics is not None and self._store is not None:
+        new = block.first_tile not in self._loaded
+        if statistics is not None and self._store is not None and new:
             self._store.save(block, statistics)
         return statistics
 
