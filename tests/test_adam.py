@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_sgd import DECAY_TABLE
 
 import fastsched as fs
 from fastsched.kernels.body import PRECISIONS
@@ -110,17 +111,7 @@ def test_first_step_has_the_length_of_the_rate():
         assert theta == pytest.approx(1 - 0.1 * np.sign(gradient), abs=1e-7)
 
 
-SHRINKAGE = [
-    (100, fs.Constant(0.01), 0.9047921471),
-    (100, fs.Linear(0.01, 100), 0.9507378363),
-    (100, fs.Cosine(0.01, 100), 0.9507358545),
-    (10_000, fs.Constant(0.01), 4.51733e-5),
-    (10_000, fs.Linear(0.01, 10_000), 0.0067233566),
-    (10_000, fs.Cosine(0.01, 10_000), 0.0067219547),
-]
-
-
-@pytest.mark.parametrize(("steps", "schedule", "shrinkage"), SHRINKAGE)
+@pytest.mark.parametrize(("steps", "schedule", "shrinkage"), DECAY_TABLE)
 def test_shrinkage_is_the_product(steps, schedule, shrinkage):
     """prod(1 - eta_t lambda): where there is no gradient, only the decay moves theta."""
     optimizer = fs.AdamW(schedule, weight_decay=0.1)
