@@ -107,8 +107,9 @@ def make_arguments(study: Study) -> Arguments:
         work = field, ()
     elif isinstance(landscape, Separable):
         constants.insert(1, landscape.coordinates())
+        coefficients = study.optimizer.idle_coefficients
         idle = np.zeros((-steps % GROUP, table.shape[1]))
-        idle[:, 1 : 1 + len(study.optimizer.idle_coefficients)] = study.optimizer.idle_coefficients
+        idle[:, 1 : 1 + len(coefficients)] = coefficients
         table = np.vstack([table, idle])
         sums = GROUP * (sums + numbers.losses)
         terms = sums + 1 + slots

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from fastsched.kernels import reduce
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-class Rows(Protocol):
+class Rows(abc.ABC):
     """Rows of numbers, one of each trajectory of a block, that are reduced where they are."""
 
     @abc.abstractmethod
