@@ -28,6 +28,7 @@ from fastsched.measures import (
     TestLoss,
 )
 from fastsched.optimizers import SGD, Adam, AdamW, Optimizer, SignSGD
+from fastsched.ranking import Ranking
 from fastsched.result import Result, load
 from fastsched.run import RunFailed, run
 from fastsched.schedules import (
@@ -51,6 +52,8 @@ from fastsched.schedules import (
     WarmRestarts,
 )
 from fastsched.study import Study
+from fastsched.sweep import Sweep, sweep
+from fastsched.sweep_result import SweepResult
 from fastsched.theory.exact import exact
 from fastsched.version import VERSION as __version__
 
@@ -92,6 +95,7 @@ __all__ = [
     "Quadratic",
     "RandomFeatures",
     "RandomField",
+    "Ranking",
     "Result",
     "ResultFileError",
     "RunFailed",
@@ -100,6 +104,8 @@ __all__ = [
     "SignSGD",
     "StepDecay",
     "Study",
+    "Sweep",
+    "SweepResult",
     "Table",
     "TestLoss",
     "Triangular",
@@ -111,6 +117,7 @@ __all__ = [
     "from_torch",
     "load",
     "run",
+    "sweep",
     "to_optax",
     "to_torch",
 ]

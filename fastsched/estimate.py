@@ -8,6 +8,7 @@ from typing import NamedTuple
 from fastsched.devices import chosen_gpus
 from fastsched.plan import planned
 from fastsched.study import Study
+from fastsched.sweep import Sweep
 
 
 class Estimate(NamedTuple):
@@ -34,9 +35,9 @@ class Estimate(NamedTuple):
         )
 
 
-def estimate(study: Study, device: str = "auto") -> Estimate:
+def estimate(asked: Study | Sweep, device: str = "auto") -> Estimate:
     """Return what a run takes; see `Study.estimate`."""
-    plan = planned(study, chosen_gpus(device, None))
+    plan = planned(asked, chosen_gpus(device, None))
     runner = plan.runner()
     blocks = list(plan.blocks())
     seconds = 0.0
@@ -45,11 +46,11 @@ def estimate(study: Study, device: str = "auto") -> Estimate:
     for _ in range(2):
         done.clear()
         started = time.perf_counter()
-        runner.run(blocks[0].first_tile, blocks[0].count, lambda: not done, done.append)
+        runner.run(0, blocks[0].first_tile, blocks[0].count, lambda: not done, done.append)
         seconds = time.perf_counter() - started
     calls = plan.work / sum(done)
     return Estimate(
-        updates=study.trajectories * study.landscape.dim * study.steps,
+        updates=asked.trajectories * sum(m.landscape.dim * m.steps for m in asked.members),
         bytes=plan.memory,
         seconds=seconds * calls / min(plan.workers, len(blocks)),
     )

@@ -1,24 +1,26 @@
-"""From a study to teams, tiles and blocks on GPUs, within their memory."""
+"""From a study or sweep to teams, tiles and blocks on GPUs, within their memory."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
-import numpy as np
 from numba import cuda
 
 from fastsched.errors import FastschedError
-from fastsched.feed import kernel_source, make_arguments
+from fastsched.feed import kernel_source
 from fastsched.kernels import cuda as cuda_kernels
 from fastsched.kernels import gpu
-from fastsched.kernels.body import GROUP, Arguments
+from fastsched.kernels.body import GROUP, Arguments, Feed
 from fastsched.kernels.cache import load_kernel
 from fastsched.kernels.reduce import LANES
 from fastsched.landscapes import Coupled
-from fastsched.plan import Plan, Runner, step_cost
+from fastsched.pairs import paired_numbers
+from fastsched.plan import Plan, Runner, cached_arguments, power_of_two, step_cost
 from fastsched.study import Study
+from fastsched.sweep import Sweep
 
 # Host threads for each GPU: one block's statistics are taken while another runs. The simulator
 # runs one kernel at a time.
@@ -35,52 +37,42 @@ _ENOUGH = 2**17
 _LARGEST_LAUNCH = 2**35
 _LONGEST_LAUNCH = 2**21
 
+# Numbers of a block's trajectories that are brought to the processor to be compared.
+_PAIRED_BYTES = 2**28
+
 # The part of a GPU's free memory that is used.
 _SHARE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
 class GpuPlan(Plan):
-    """How a study runs on GPUs; see `Plan`.
+    """How a study or sweep runs on GPUs; see `Plan`.
 
     Attributes
     ----------
     devices : sequence of int
         The GPUs.
-    team : int
-        Threads that share a trajectory.
+    teams : sequence of int
+        Threads that share a trajectory, of each member.
     """
 
     devices: Sequence[int]
-    team: int
-
-    @property
-    def memory(self) -> int:
-        block = self.tiles_per_block * LANES * _lane_bytes(self.arguments)
-        return self.workers * block + len(self.devices) * _input_bytes(self.arguments)
+    teams: Sequence[int]
 
     @property
     def machine(self) -> str:
-        return f"cuda with {self.team} threads to a trajectory"
+        return f"cuda with {' or '.join(map(str, sorted(set(self.teams))))} threads to a trajectory"
 
     def runner(self) -> Runner:
-        machine = cuda_kernels.machine(self.arguments, self.team)
-        return cuda_kernels.LaneRunner(
-            load_kernel(kernel_source(self.study, machine), cuda_kernels.functions(self.arguments)),
-            self.arguments,
-            self.team,
-            self.tiles_per_block * LANES,
-            self.groups_per_call,
-            self.devices,
-        )
+        return cuda_kernels.LaneRunner(self.feed, self.tiles_per_block * LANES, self.devices)
 
 
-def make_gpu_plan(study: Study, devices: Sequence[int], steady: bool = False) -> GpuPlan:
-    """Return the plan of a study for some GPUs.
+def make_gpu_plan(asked: Study | Sweep, devices: Sequence[int], steady: bool = False) -> GpuPlan:
+    """Return the plan of a study or sweep for some GPUs.
 
     Parameters
     ----------
-    study : Study
+    asked : Study or Sweep
     devices : sequence of int
     steady : bool, default False
         Whether the blocks depend on neither the GPUs nor the number of trajectories.
@@ -90,40 +82,49 @@ def make_gpu_plan(study: Study, devices: Sequence[int], steady: bool = False) ->
     FastschedError
         The run would need more memory than a GPU has.
     """
-    arguments = make_arguments(study)
-    team = team_size(study)
-    tiles = -(-study.trajectories // LANES)
-    memory = _free_memory(devices) - _input_bytes(arguments)
-    tile_bytes = LANES * _lane_bytes(arguments)
+    members = asked.members
+    arguments = cached_arguments(asked, _STREAMS * len(devices))
+    teams = [team_size(member) for member in members]
+    tiles = -(-asked.trajectories // LANES)
+    inputs = max(arguments(k).input_bytes for k in range(len(members)))
+    memory = _free_memory(devices) - inputs
+    tile_bytes = LANES * max(_lane_bytes(arguments(k)) for k in range(len(members)))
     if tile_bytes > memory:
         raise FastschedError(
-            f"the study needs {(tile_bytes + _input_bytes(arguments)) / 2**30:.1f} GiB on the GPU, "
+            f"the study needs {(tile_bytes + inputs) / 2**30:.1f} GiB on the GPU, "
             f"which has {_free_memory(devices) / 2**30:.1f} GiB to spare: lower the landscape's "
             f'dimension or record, or use device="cpu"'
         )
     # No more streams than there is memory for.
     streams = int(min(_STREAMS, memory / tile_bytes))
     share = _RESIDENT if steady else -(-tiles // len(devices))
-    most = int(min(share, _RESIDENT // team // LANES, memory / streams / tile_bytes))
-    tiles_per_block = 1 << (most.bit_length() - 1)
-    work = GROUP * step_cost(study)
+    most = min(share, _RESIDENT // max(teams) // LANES, memory / streams / tile_bytes)
+    pairs = paired_numbers(asked) * LANES * 8
+    if pairs:
+        most = min(most, _PAIRED_BYTES / pairs)
+    tiles_per_block = power_of_two(most)
+    lanes = tiles_per_block * LANES
+
+    @functools.cache
+    def kernel(member: int) -> ModuleType:
+        a = arguments(member)
+        source = kernel_source(members[member], cuda_kernels.machine(a, teams[member]))
+        return load_kernel(source, cuda_kernels.functions(a))
+
+    def feed(member: int) -> Feed:
+        work, team = GROUP * step_cost(members[member]), teams[member]
+        groups = min(_LARGEST_LAUNCH / (work * lanes), _LONGEST_LAUNCH * team / work)
+        return Feed(kernel(member), arguments(member), max(1, int(groups)), team)
+
     return GpuPlan(
-        study=study,
-        arguments=arguments,
-        tiles=tiles,
-        tiles_per_block=tiles_per_block,
-        groups_per_call=max(
-            1,
-            int(
-                min(
-                    _LARGEST_LAUNCH / (work * tiles_per_block * LANES),
-                    _LONGEST_LAUNCH * team / work,
-                )
-            ),
-        ),
+        asked,
+        feed,
+        tiles,
+        tiles_per_block,
+        memory=streams * len(devices) * tiles_per_block * tile_bytes + len(devices) * inputs,
         workers=streams * len(devices),
         devices=devices,
-        team=team,
+        teams=teams,
     )
 
 
@@ -143,16 +144,6 @@ def team_size(study: Study) -> int:
 def _lane_bytes(arguments: Arguments) -> int:
     """Return the bytes of a trajectory: state, numbers written down, and their moments' nodes."""
     return arguments.lane_bytes + 16 * max(1, arguments.trajectory_numbers)
-
-
-def _input_bytes(arguments: Arguments) -> int:
-    return sum(a.nbytes for a in _arrays_in(tuple(vars(arguments).values())))
-
-
-def _arrays_in(values: Any) -> list[np.ndarray[Any, Any]]:
-    if isinstance(values, np.ndarray):
-        return [values]
-    return [a for part in values for a in _arrays_in(part)] if isinstance(values, tuple) else []
 
 
 def _free_memory(devices: Sequence[int]) -> float:

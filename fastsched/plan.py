@@ -1,7 +1,8 @@
-"""From a study to tiles and blocks on the processor, within a byte budget."""
+"""From a study or sweep to tiles and blocks on the processor, within a byte budget."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,14 +11,16 @@ import numba
 import numpy as np
 
 from fastsched.feed import kernel_source, make_arguments
-from fastsched.kernels.body import GROUP, Arguments
+from fastsched.kernels.body import GROUP, Arguments, Feed
 from fastsched.kernels.cache import load_kernel
 from fastsched.kernels.cpu import TileRunner
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Coupled
 from fastsched.memory import require_memory
+from fastsched.pairs import paired_numbers
 from fastsched.study import Study
+from fastsched.sweep import Sweep
 
 # One thread makes about 1e9 coordinate updates a second: a call of 2^27 lasts about 0.15 s,
 # the delay of Ctrl-C, and one of 2^23 some ten times the cost of handling a block.
@@ -25,6 +28,11 @@ _LARGEST_CALL = 2**27
 _SMALLEST_BLOCK = 2**23
 _BLOCKS_PER_THREAD = 16
 _OBSERVED_BYTES = 2**24
+
+# A block of a sweep has all its members, and costs more to handle the more there are.
+_SWEEP_BLOCKS_PER_THREAD = 2
+_SWEEP_STEADY = 8
+_FEED_BYTES = 2**28
 
 # The keys and counts of a block's histogram are at most twice as large as the values, and exist
 # twice while they are cut to size.
@@ -39,6 +47,7 @@ class Runner(Protocol):
 
     def run(
         self,
+        member: int,
         first_tile: int,
         count: int,
         proceed: Callable[[], bool],
@@ -66,44 +75,44 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a study runs on the processor: its kernel's food, and its division into blocks.
+    """How a study or sweep runs on the processor: its division into blocks.
 
     Attributes
     ----------
-    study : Study
-    arguments : Arguments
+    asked : Study or Sweep
+    feed : function
+        From the number of a member to its `Feed`; the only member of a study is 0.
     tiles, tiles_per_block : int
         Number of tiles, and of tiles in a block, a power of two.
-    groups_per_call : int
-        Groups of four steps of one kernel call.
+    memory : int
+        Bytes that the run takes.
     workers : int
         Threads that run blocks.
     """
 
-    study: Study
-    arguments: Arguments
+    asked: Study | Sweep
+    feed: Callable[[int], Feed]
     tiles: int
     tiles_per_block: int
-    groups_per_call: int
+    memory: int
     workers: int
+
+    @functools.cached_property
+    def tile_work(self) -> int:
+        """Coordinate updates of a tile, with those of idle lanes and padded steps."""
+        return sum(_groups(m) * GROUP * LANES * m.landscape.dim for m in self.asked.members)
 
     @property
     def work(self) -> int:
-        """Coordinate updates in all, with those of idle lanes and padded steps."""
-        return self.tiles * self.arguments.groups * GROUP * LANES * self.study.landscape.dim
+        """Coordinate updates in all."""
+        return self.tiles * self.tile_work
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks in order."""
         for first in range(0, self.tiles, self.tiles_per_block):
             tiles = min(self.tiles_per_block, self.tiles - first)
-            count = min(tiles * LANES, self.study.trajectories - first * LANES)
+            count = min(tiles * LANES, self.asked.trajectories - first * LANES)
             yield Block(first, tiles, count)
-
-    @property
-    def memory(self) -> int:
-        """Bytes that the run takes."""
-        recorded = self.tiles_per_block * LANES * 8 * max(1, self.arguments.trajectory_numbers)
-        return _memory(self.workers, self.arguments, recorded)
 
     @property
     def machine(self) -> str:
@@ -116,30 +125,26 @@ class Plan:
         return f"{self.tiles_per_block * LANES} trajectories on {self.machine}"
 
     def runner(self) -> Runner:
-        """Return what runs the blocks' tiles; compiles the kernel's source if it is new."""
-        return TileRunner(
-            load_kernel(kernel_source(self.study)),
-            self.arguments,
-            self.tiles_per_block,
-            self.groups_per_call,
-        )
+        """Return what runs the blocks' tiles; compiles the first kernel's source if it is new."""
+        self.feed(0)
+        return TileRunner(self.feed, self.tiles_per_block)
 
 
-def planned(study: Study, gpus: Sequence[int], steady: bool = False) -> Plan:
-    """Return the plan of a study for some GPUs, or for the processor if there are none."""
+def planned(asked: Study | Sweep, gpus: Sequence[int], steady: bool = False) -> Plan:
+    """Return the plan of a study or sweep for some GPUs, or for the processor without any."""
     if not gpus:
-        return make_plan(study, numba.get_num_threads(), steady)
+        return make_plan(asked, numba.get_num_threads(), steady)
     from fastsched.gpu_plan import make_gpu_plan
 
-    return make_gpu_plan(study, gpus, steady)
+    return make_gpu_plan(asked, gpus, steady)
 
 
-def make_plan(study: Study, threads: int, steady: bool = False) -> Plan:
-    """Return the plan of a study for a number of threads.
+def make_plan(asked: Study | Sweep, threads: int, steady: bool = False) -> Plan:
+    """Return the plan of a study or sweep for a number of threads.
 
     Parameters
     ----------
-    study : Study
+    asked : Study or Sweep
     threads : int
     steady : bool, default False
         Whether the blocks depend on neither the threads nor the number of trajectories.
@@ -149,26 +154,60 @@ def make_plan(study: Study, threads: int, steady: bool = False) -> Plan:
     FastschedError
         The run would need more memory than the machine has.
     """
-    arguments = make_arguments(study)
-    tiles = -(-study.trajectories // LANES)
-    group_work = int(GROUP * LANES * step_cost(study))
-    tile_work = arguments.groups * group_work
-    tile_bytes = max(1, arguments.trajectory_numbers) * LANES * 8
-    share = max(_SMALLEST_BLOCK, tiles * tile_work // (threads * _BLOCKS_PER_THREAD))
-    work = _STEADY_WORK if steady else min(share, _LARGEST_CALL, tiles * tile_work)
-    most = max(1, min(work // tile_work, _OBSERVED_BYTES // tile_bytes))
-    tiles_per_block = 1 << (most.bit_length() - 1)
-    _check_memory(threads, arguments, tiles_per_block * tile_bytes)
-    return Plan(
-        study=study,
-        arguments=arguments,
-        tiles=tiles,
-        tiles_per_block=tiles_per_block,
-        groups_per_call=max(1, _LARGEST_CALL // group_work)
-        if tiles_per_block == 1
-        else arguments.groups,
-        workers=threads,
-    )
+    members = asked.members
+    arguments = cached_arguments(asked, threads)
+    tiles = -(-asked.trajectories // LANES)
+    group_works = [int(GROUP * LANES * step_cost(member)) for member in members]
+    works = [_groups(m) * work for m, work in zip(members, group_works, strict=True)]
+    numbers = [arguments(k).trajectory_numbers for k in range(len(members))]
+    lane_bytes = max(arguments(k).lane_bytes for k in range(len(members)))
+    tile_bytes = (max(1, *numbers) + paired_numbers(asked)) * LANES * 8
+    most = _tiles_at_most(tiles, works, threads, steady)
+    tiles_per_block = power_of_two(min(most, _OBSERVED_BYTES // tile_bytes))
+    kernel = functools.cache(lambda member: load_kernel(kernel_source(members[member])))
+
+    def feed(member: int) -> Feed:
+        groups = _groups(members[member])
+        if tiles_per_block == 1:
+            groups = min(groups, max(1, _LARGEST_CALL // group_works[member]))
+        return Feed(kernel(member), arguments(member), groups)
+
+    states, observed = lane_bytes * LANES, _BLOCK_COPIES * tiles_per_block * tile_bytes
+    memory = threads * (states + observed)
+    lower = "the landscape's dimension" if states > observed else "record"
+    require_memory(memory, f"{lower} or the number of threads")
+    return Plan(asked, feed, tiles, tiles_per_block, memory, threads)
+
+
+def _tiles_at_most(tiles: int, works: Sequence[int], threads: int, steady: bool) -> float:
+    """Return how many tiles a block may have, given the work of a tile of each member."""
+    members, work = len(works), sum(works)
+    if steady:
+        # The statistics of a block of many members are large, whatever its trajectories.
+        return _STEADY_WORK * min(_SWEEP_STEADY, -(-members // 32)) / work
+    blocks = _BLOCKS_PER_THREAD if members == 1 else _SWEEP_BLOCKS_PER_THREAD
+    share = max(_SMALLEST_BLOCK, tiles * work // (threads * blocks))
+    return min(share / work, _LARGEST_CALL / max(works), tiles)
+
+
+def power_of_two(tiles: float) -> int:
+    """Return the largest power of two that is not above a number, at least 1."""
+    return 1 << (max(1, int(tiles)).bit_length() - 1)
+
+
+def cached_arguments(asked: Study | Sweep, threads: int) -> Callable[[int], Arguments]:
+    """Return a function from the number of a member to its arguments, of which it keeps some."""
+    first = make_arguments(asked.members[0])
+    kept = max(2 * threads, _FEED_BYTES // max(1, first.input_bytes))
+
+    def arguments(member: int) -> Arguments:
+        return first if member == 0 else make_arguments(asked.members[member])
+
+    return functools.lru_cache(kept)(arguments)
+
+
+def _groups(study: Study) -> int:
+    return -(-study.steps // GROUP)
 
 
 def step_cost(study: Study) -> float:
@@ -177,15 +216,3 @@ def step_cost(study: Study) -> float:
     if isinstance(landscape, Coupled):
         return landscape.step_cost(float(np.mean(study.batch_sizes())))
     return float(landscape.dim)
-
-
-def _memory(threads: int, arguments: Arguments, observed: int) -> int:
-    """Return the bytes of threads that each hold a tile's state and a block's numbers."""
-    return threads * (arguments.lane_bytes * LANES + _BLOCK_COPIES * observed)
-
-
-def _check_memory(threads: int, arguments: Arguments, observed: int) -> None:
-    larger = arguments.lane_bytes * LANES > _BLOCK_COPIES * observed
-    lower = "the landscape's dimension" if larger else "record"
-    needed = _memory(threads, arguments, observed)
-    require_memory(needed, f"{lower} or the number of threads")

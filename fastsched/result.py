@@ -16,8 +16,11 @@ import numpy as np
 
 from fastsched.devices import machine
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
-from fastsched.measures.base import Partial, Variables
+from fastsched.labelled import Part, dataset
+from fastsched.measures.base import Variables
+from fastsched.statistics import Statistics
 from fastsched.study import Study
+from fastsched.sweep import Sweep, read
 from fastsched.version import VERSION
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 
 # Multiplications of the exact theory that a summary or a plot may spend, about a second.
-_LARGEST_EXACT_WORK = 2e10
+LARGEST_EXACT_WORK = 2e10
 
 # Relative deviations between trajectories below these are not told from rounding.
 _ROUNDING = {"single": 1e-5, "double": 1e-13}
@@ -54,31 +57,13 @@ class Result:
         self.data = data
 
     @classmethod
-    def from_partials(
-        cls,
-        study: Study,
-        partials: Sequence[Partial],
-        trajectories: int,
-        seconds: float,
-        gpus: int = 0,
+    def from_statistics(
+        cls, study: Study, statistics: Statistics, trajectories: int, seconds: float, gpus: int = 0
     ) -> Result:
         """Return the result of merged statistics, one for each measure."""
-        import xarray
-
-        parts = [
-            xarray.Dataset(
-                measure.variables(partial, study, trajectories),
-                {"step": study.record_steps, **measure.coordinates(study)},
-            )
-            for measure, partial in zip(study.measures, partials, strict=True)
-        ]
         # Where measures have different quantiles, those that one lacks become NaN.
-        data = xarray.merge(parts, join="outer", compat="no_conflicts")
-        data.attrs = {
-            "trajectories": trajectories,
-            "complete": int(trajectories == study.trajectories),
-            **_provenance(study, seconds, gpus),
-        }
+        data = dataset(list(labelled(study, statistics, trajectories)))
+        data.attrs = attributes(study, trajectories, seconds, gpus)
         return cls(study, data)
 
     @classmethod
@@ -88,16 +73,16 @@ class Result:
         """Return the exact values of a study as a result of no trajectories."""
         import xarray
 
-        attributes = {
-            "exact": 1,
-            "trajectories": 0,
-            "complete": 1,
-            **_provenance(study, seconds, 0),
-        }
-        return cls(study, xarray.Dataset(variables, coordinates, attributes))
+        known = attributes(study, 0, seconds, 0) | {"exact": 1, "complete": 1}
+        return cls(study, xarray.Dataset(variables, coordinates, known))
 
     def __getitem__(self, name: str) -> xarray.DataArray:
         return self.data[name]
+
+    @property
+    def asked(self) -> Study | Sweep:
+        """What was run: the study, or of a sweep's result the sweep."""
+        return self.study
 
     @functools.cached_property
     def exact(self) -> xarray.Dataset | None:
@@ -113,7 +98,7 @@ class Result:
         if self.is_exact:
             return None
         try:
-            curves = exact_curves(self.study, _LARGEST_EXACT_WORK)
+            curves = exact_curves(self.study, LARGEST_EXACT_WORK)
         except NoExactTheory:
             return None
         return xarray.Dataset(curves, {"step": self.data["step"]})
@@ -128,7 +113,7 @@ class Result:
         """
         import xarray
 
-        rounding = _ROUNDING[self.study.precision]
+        rounding = max(_ROUNDING[member.precision] for member in self.asked.members)
         scores = {}
         exact = xarray.Dataset() if self.exact is None else self.exact
         for name, value in exact.items():
@@ -170,9 +155,13 @@ class Result:
             The study holds something that has no text form, e.g. a `Function` schedule; or
             `path` is a folder, or in one that does not exist.
         """
-        data = self.data.assign({_STUDY: ((), self.study.to_toml())})
+        data = self.data.assign({_STUDY: ((), self.asked.to_toml())})
         with _replacing(Path(path)) as temporary:
             data.to_netcdf(temporary, engine="h5netcdf")
+            self._write_more(temporary)
+
+    def _write_more(self, path: Path) -> None:
+        """Write what there is besides the data to the same file."""
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write the result as an HTML page that needs no other file (replaced as a whole).
@@ -251,8 +240,20 @@ class Result:
         return plot_variable(self, chosen, ax, label)
 
 
-def _provenance(study: Study, seconds: float, gpus: int) -> dict[str, Any]:
+def labelled(
+    study: Study, statistics: Statistics, trajectories: int, place: tuple[int, ...] = ()
+) -> Iterator[Part]:
+    """Yield the variables of each measure of a study."""
+    for measure, partial in zip(study.measures, statistics, strict=True):
+        coordinates = {"step": study.record_steps, **measure.coordinates(study)}
+        yield Part(place, measure.variables(partial, study, trajectories), coordinates)
+
+
+def attributes(study: Study, trajectories: int, seconds: float, gpus: int) -> dict[str, Any]:
+    """Return what a result says of its run."""
     return {
+        "trajectories": trajectories,
+        "complete": int(trajectories == study.trajectories),
         "seconds": seconds,
         "irreducible_risk": study.landscape.irreducible_risk,
         "fastsched_version": VERSION,
@@ -294,7 +295,7 @@ def load(path: str | os.PathLike[str]) -> Result:
     Returns
     -------
     Result
-        Equal to the one saved, with its study.
+        Equal to the one saved, with its study; of a sweep a `SweepResult`.
 
     Raises
     ------
@@ -316,10 +317,15 @@ def load(path: str | os.PathLike[str]) -> Result:
     if data.attrs.get("fastsched_format") != _FORMAT or _STUDY not in data:
         raise ResultFileError(f"path = {str(path)!r}: this is not a result of fastsched")
     try:
-        study = Study.from_toml(str(data[_STUDY].item()))
+        asked = read(str(data[_STUDY].item()))
     except FastschedError as error:
         raise ResultFileError(f"path = {str(path)!r}: its study is damaged ({error})") from None
-    return Result(study, data.drop_vars(_STUDY))
+    data = data.drop_vars(_STUDY)
+    if isinstance(asked, Study):
+        return Result(asked, data)
+    from fastsched.sweep_result import SweepResult
+
+    return SweepResult.from_file(asked, data, path)
 
 
 def shortened(value: object, length: int) -> str:

@@ -13,16 +13,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from types import FrameType
-from typing import Any
+from typing import Any, overload
 
 from fastsched.devices import chosen_gpus
 from fastsched.errors import FastschedError, reject
 from fastsched.plan import Block, Plan, planned
 from fastsched.result import Result
+from fastsched.statistics import Statistics, merged
 from fastsched.store import Store, opened
 from fastsched.study import Study
+from fastsched.sweep import Sweep
+from fastsched.sweep_result import SweepResult
 from fastsched.target import Limits, Target
-from fastsched.workers import Bar, Remote, Statistics, Threads, Workers
+from fastsched.workers import Bar, Remote, Threads, Workers
 
 
 class RunFailed(FastschedError):
@@ -39,8 +42,34 @@ class RunFailed(FastschedError):
         self.result = result
 
 
+@overload
 def run(
     study: Study,
+    device: str = ...,
+    *,
+    devices: Sequence[int] | None = ...,
+    executor: Any = ...,
+    store: str | os.PathLike[str] | None = ...,
+    target_se: Limits | None = ...,
+    progress: bool = ...,
+) -> Result: ...
+
+
+@overload
+def run(
+    study: Sweep,
+    device: str = ...,
+    *,
+    devices: Sequence[int] | None = ...,
+    executor: Any = ...,
+    store: str | os.PathLike[str] | None = ...,
+    target_se: Limits | None = ...,
+    progress: bool = ...,
+) -> SweepResult: ...
+
+
+def run(
+    study: Study | Sweep,
     device: str = "auto",
     *,
     devices: Sequence[int] | None = None,
@@ -49,7 +78,7 @@ def run(
     target_se: Limits | None = None,
     progress: bool = True,
 ) -> Result:
-    """Run a study and return its statistics.
+    """Run a study or a sweep and return its statistics.
 
     On the processor it uses `numba.get_num_threads()` threads. The numbers depend on the study
     and the kind of machine alone: not on the number of threads or GPUs, nor on how the work is
@@ -62,8 +91,8 @@ def run(
 
     Parameters
     ----------
-    study : Study
-        What to run.
+    study : Study or Sweep
+        What to run; a sweep's members run together, block by block.
     device : {"auto", "cpu", "cuda"}, default "auto"
         Where to run: on the processor, or on an NVIDIA GPU; "auto" takes a GPU where there is
         one, and numba-cuda is installed.
@@ -94,6 +123,7 @@ def run(
     Returns
     -------
     Result
+        Of a sweep a `SweepResult`.
 
     Raises
     ------
@@ -104,8 +134,8 @@ def run(
     RunFailed
         A block failed after others were finished.
     """
-    if not isinstance(study, Study):
-        reject("study", study, "a Study")
+    if not isinstance(study, (Study, Sweep)):
+        reject("study", study, "a Study or a Sweep")
     if executor is not None and (device == "cuda" or devices is not None):
         raise FastschedError("executor: the blocks of an executor run on processors, not on GPUs")
     gpus = () if executor is not None else chosen_gpus(device, devices)
@@ -143,9 +173,8 @@ def _workers(
 class _Merger:
     """Merges blocks' statistics, in order, along the tree of `kernels.reduce`."""
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._measures = study.measures
+    def __init__(self, asked: Study | Sweep) -> None:
+        self._asked = asked
         self._nodes: list[tuple[int, Statistics]] = []
         self.trajectories = 0
 
@@ -153,32 +182,32 @@ class _Merger:
         self.trajectories += count
         level = 0
         while self._nodes and self._nodes[-1][0] == level:
-            partials = self._merge(self._nodes.pop()[1], partials)
+            partials = merged(self._asked, self._nodes.pop()[1], partials)
             level += 1
         self._nodes.append((level, partials))
 
     def total(self) -> Statistics:
         *nodes, (_, total) = self._nodes
         for _, left in reversed(nodes):
-            total = self._merge(left, total)
+            total = merged(self._asked, left, total)
         return total
 
     def settle(self) -> None:
         """Let the study be one of the trajectories that there are."""
-        self._study = self._study.replace(trajectories=self.trajectories)
+        self._asked = self._asked.with_trajectories(self.trajectories)
 
     def result(self, seconds: float, gpus: int = 0) -> Result:
-        return Result.from_partials(self._study, self.total(), self.trajectories, seconds, gpus)
-
-    def _merge(self, left: Statistics, right: Statistics) -> Statistics:
-        return [m.merge(a, b) for m, a, b in zip(self._measures, left, right, strict=True)]
+        found = self.total(), self.trajectories, seconds, gpus
+        if isinstance(self._asked, Sweep):
+            return SweepResult.from_statistics(self._asked, *found)
+        return Result.from_statistics(self._asked, *found)
 
 
 def _run_blocks(
     workers: Workers, plan: Plan, stop: threading.Event, bar: Bar, target: Target | None
 ) -> tuple[_Merger, Exception | None]:
     """Run the blocks; return what is finished, in order, and the error that ended it."""
-    merger = _Merger(plan.study)
+    merger = _Merger(plan.asked)
     blocks = plan.blocks()
     waiting: deque[tuple[Block, Future[Statistics | None]]] = deque()
     error: Exception | None = None

@@ -80,7 +80,7 @@ class Spec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data (dicts, lists, numbers, strings) that `from_dict` reads back."""
-        fields = {k: _plain(v) for k, v in self._fields().items() if v is not None}
+        fields = {k: plain(v) for k, v in self._fields().items() if v is not None}
         return {"type": type(self).__name__, **fields}
 
     def digest(self) -> str:
@@ -133,9 +133,9 @@ def from_dict(data: Any, kind: type[_T], where: str) -> _T:
     if missing:
         raise FastschedError(f"{where} lacks the key {missing[0]!r}, which {name} needs")
     hints = typing.get_type_hints(cls)
-    parsed = {k: _parsed(v, _spec_of(hints[k]), f"{where}.{k}") for k, v in values.items()}
+    fields_read = {k: parsed(v, _spec_of(hints[k]), f"{where}.{k}") for k, v in values.items()}
     try:
-        return cls(**parsed)  # type: ignore[return-value]
+        return cls(**fields_read)  # type: ignore[return-value]
     except FastschedError as error:
         raise FastschedError(f"in {where}: {error}") from None
 
@@ -165,23 +165,25 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a field's value as plain data."""
     if isinstance(value, Spec):
         return value.to_dict()
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value
 
 
-def _parsed(value: Any, kind: type[Spec] | None, where: str) -> Any:
+def parsed(value: Any, kind: type[Spec] | None, where: str) -> Any:
+    """Return a field's value from plain data, in which tables are descriptions of a kind."""
     if isinstance(value, Mapping):
         if kind is None:
             raise FastschedError(f"{where} = {value!r}: {where} must not be a table")
         return from_dict(value, kind, where)
     if isinstance(value, list):
-        return [_parsed(v, kind, f"{where}[{k}]") for k, v in enumerate(value)]
+        return [parsed(v, kind, f"{where}[{k}]") for k, v in enumerate(value)]
     return value
 
 

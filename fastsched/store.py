@@ -19,6 +19,7 @@ from fastsched.errors import FastschedError, reject
 from fastsched.measures.base import Partial
 from fastsched.plan import Block
 from fastsched.study import Study
+from fastsched.sweep import Sweep, read
 
 _FORMAT = 1
 _STUDY, _ABOUT, _LOCK = "study.toml", "store.json", "lock"
@@ -96,14 +97,14 @@ class Store:
 
 
 @contextmanager
-def opened(folder: str | os.PathLike[str], study: Study, division: str) -> Iterator[Store]:
-    """Open the store of a study, or make one; no other run can, until it is closed.
+def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) -> Iterator[Store]:
+    """Open the store of a study or sweep, or make one; no other run can, until it is closed.
 
     Parameters
     ----------
     folder : path-like
         A store, an empty folder, or the name of a new one.
-    study : Study
+    asked : Study or Sweep
         Its number of trajectories may differ from that of the store.
     division : str
         The machine, and how it divides the study into blocks.
@@ -117,7 +118,7 @@ def opened(folder: str | os.PathLike[str], study: Study, division: str) -> Itera
     import filelock
 
     path = Path(folder)
-    text = study.to_toml()
+    text = asked.to_toml()
     if path.exists() and not path.is_dir():
         reject("store", str(path), "the name of a folder")
     if not path.resolve().parent.is_dir():
@@ -135,7 +136,7 @@ def opened(folder: str | os.PathLike[str], study: Study, division: str) -> Itera
     try:
         for leftover in path.glob("*.tmp"):
             leftover.unlink(missing_ok=True)
-        _check(path, study, division)
+        _check(path, asked, division)
         with _replacing(path / _STUDY) as file:
             file.write(text.encode())
         about = {"format": _FORMAT, "division": division}
@@ -146,13 +147,13 @@ def opened(folder: str | os.PathLike[str], study: Study, division: str) -> Itera
         lock.release()
 
 
-def _check(path: Path, study: Study, division: str) -> None:
+def _check(path: Path, asked: Study | Sweep, division: str) -> None:
     """Refuse a store of another study or another division."""
     if not (path / _ABOUT).exists():
         return
     try:
         about = json.loads((path / _ABOUT).read_text())
-        stored = Study.from_toml((path / _STUDY).read_text())
+        stored = read((path / _STUDY).read_text())
         found = about["format"], about["division"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FastschedError(f"store = {str(path)!r}: it is damaged ({error})") from None
@@ -161,10 +162,10 @@ def _check(path: Path, study: Study, division: str) -> None:
             f"store = {str(path)!r}: its blocks are of {found[1]}, those of this run of "
             f"{division}: give another folder"
         )
-    ours, theirs = study.replace(trajectories=1), stored.replace(trajectories=1)
+    ours, theirs = asked.with_trajectories(1), stored.with_trajectories(1)
     if ours != theirs:
         a, b = ours.to_dict(), theirs.to_dict()
-        differing = ", ".join(key for key in a if a[key] != b.get(key))
+        differing = ", ".join(key for key in {**a, **b} if a.get(key) != b.get(key))
         raise FastschedError(
             f"store = {str(path)!r}: it holds another study, which differs in {differing}: give "
             f"another folder"

@@ -148,6 +148,15 @@ class Study(Spec):
             raise FastschedError(f"measures: {type(measure).__name__}: {error}") from None
 
     @property
+    def members(self) -> tuple[Study, ...]:
+        """The studies to run: this one. A sweep has more."""
+        return (self,)
+
+    def with_trajectories(self, trajectories: int) -> Study:
+        """Return the same study with another number of trajectories."""
+        return self.replace(trajectories=trajectories)
+
+    @property
     def record_steps(self) -> NDArray[np.int64]:
         """The recorded steps, increasing."""
         if isinstance(self.record, np.ndarray):
@@ -199,11 +208,7 @@ class Study(Spec):
 
     def to_toml(self) -> str:
         """Return the study as TOML text, which `from_toml` reads back."""
-        import tomli_w
-
-        data = self.to_dict()
-        del data["type"]
-        return tomli_w.dumps(data)
+        return to_toml(self)
 
     @classmethod
     def from_toml(cls, text: str) -> Study:
@@ -214,15 +219,42 @@ class Study(Spec):
         FastschedError
             The text is not TOML, a key is unknown or missing, or a value is not allowed.
         """
-        if not isinstance(text, str):
-            reject("text", text, "the text of a study, a str")
-        try:
-            data = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FastschedError(f"the study is not valid TOML: {error}") from None
+        data = read_toml(text)
+        if "sweep" in data:
+            raise FastschedError("study has a table [sweep]: fs.Sweep.from_toml reads it")
+        return cls.from_table(data)
+
+    @classmethod
+    def from_table(cls, data: dict[str, Any]) -> Study:
+        """Return the study of what `read_toml` returned."""
         if "type" in data:
             raise FastschedError("study has the unknown key 'type'")
         return from_dict({"type": "Study", **data}, cls, "study")
+
+
+def to_toml(asked: Spec) -> str:
+    """Return a study or sweep as TOML text."""
+    import tomli_w
+
+    data = asked.to_dict()
+    del data["type"]
+    return tomli_w.dumps(data)
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Return the plain data of TOML text.
+
+    Raises
+    ------
+    FastschedError
+        It is not TOML.
+    """
+    if not isinstance(text, str):
+        reject("text", text, "the text of a study, a str")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FastschedError(f"the study is not valid TOML: {error}") from None
 
 
 def _explicit_record(record: Any, steps: int) -> NDArray[np.int64]:

@@ -11,13 +11,11 @@ from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, Self
 
 from fastsched.errors import FastschedError, reject
-from fastsched.measures.base import Partial
 from fastsched.plan import Block, Plan, Runner, make_plan
+from fastsched.statistics import Statistics, block_statistics
 from fastsched.store import Store
 from fastsched.study import Study
-
-Statistics = list[Partial]
-"""Of a block, for each measure."""
+from fastsched.sweep import Sweep
 
 # How often a block is tried elsewhere, and how long is waited before Ctrl-C is heeded.
 _TRIES = 3
@@ -109,7 +107,7 @@ class Remote:
             known: Future[Statistics | None] = Future()
             known.set_result(stored)
             return known
-        return self._executor.submit(run_elsewhere, self._plan.study, block)
+        return self._executor.submit(run_elsewhere, self._plan.asked, block)
 
     def outcome(self, block: Block, task: Future[Statistics | None]) -> Statistics | None:
         for attempt in range(1, _TRIES + 1):
@@ -124,7 +122,7 @@ class Remote:
             except Exception:
                 if attempt == _TRIES:
                     raise
-                task = self._executor.submit(run_elsewhere, self._plan.study, block)
+                task = self._executor.submit(run_elsewhere, self._plan.asked, block)
         self._bar.advance(_work(self._plan, block))
         new = block.first_tile not in self._loaded
         if statistics is not None and self._store is not None and new:
@@ -132,21 +130,21 @@ class Remote:
         return statistics
 
 
-def run_elsewhere(study: Study, block: Block) -> Statistics | None:
-    """Return the statistics of a block of a study, in a process that knows nothing of it yet."""
-    plan, runner = _prepared(study)
+def run_elsewhere(asked: Study | Sweep, block: Block) -> Statistics | None:
+    """Return the statistics of a block, in a process that knows nothing of the study yet."""
+    plan, runner = _prepared(asked)
     return _reduced(plan, runner, block, lambda: True, lambda updates: None)
 
 
 @functools.lru_cache(maxsize=4)
-def _prepared(study: Study) -> tuple[Plan, Runner]:
-    plan = make_plan(study, 1, steady=True)
+def _prepared(asked: Study | Sweep) -> tuple[Plan, Runner]:
+    plan = make_plan(asked, 1, steady=True)
     return plan, plan.runner()
 
 
 def _work(plan: Plan, block: Block) -> int:
     """Return the coordinate updates of a block."""
-    return plan.work // plan.tiles * block.tiles
+    return block.tiles * plan.tile_work
 
 
 def _reduced(
@@ -157,16 +155,8 @@ def _reduced(
     progress: Callable[[int], None],
 ) -> Statistics | None:
     """Run a block, and return its statistics."""
-    rows = runner.run(block.first_tile, block.count, proceed, progress)
-    if rows is None:
-        return None
-    observed, kept = rows
-    statistics, reading, row = [], 0, 0
-    for measure, probe in zip(plan.study.measures, plan.study.probes, strict=True):
-        readings = len(probe.readings) * plan.arguments.records
-        statistics.append(
-            measure.reduce(observed[reading : reading + readings], kept[row : row + probe.kept])
-        )
-        reading += readings
-        row += probe.kept
-    return statistics
+    return block_statistics(
+        plan.asked,
+        block.count,
+        lambda member: runner.run(member, block.first_tile, block.count, proceed, progress),
+    )

@@ -30,7 +30,8 @@ def test_a_call_is_enough(monkeypatch):
     """Trajectories too long for a call are not run to their end."""
     monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2**20)
     long = study(steps=10**6, trajectories=16)
-    assert planned(long, ()).groups_per_call < planned(long, ()).arguments.groups
+    feed = planned(long, ()).feed(0)
+    assert feed.groups_per_call < feed.arguments.groups
     assert long.estimate().seconds > study(trajectories=16).estimate().seconds
 
 

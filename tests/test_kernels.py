@@ -29,8 +29,10 @@ def fast_losses(study):
     runner = plan.runner()
     parts = []
     for block in plan.blocks():
-        observed, _ = runner.run(block.first_tile, block.count, lambda: True, lambda updates: None)
-        parts.append(observed.values[: plan.arguments.records, : block.count].copy())
+        observed, _ = runner.run(
+            0, block.first_tile, block.count, lambda: True, lambda updates: None
+        )
+        parts.append(observed.values[: len(study.record_steps), : block.count].copy())
     return np.concatenate(parts, axis=1)
 
 
@@ -174,7 +176,8 @@ def test_same_bits_for_any_threads_and_block_size(trajectories, monkeypatch):
     numba.set_num_threads(threads)
     monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
     monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
-    assert make_plan(study, 1).groups_per_call < make_plan(study, 1).arguments.groups
+    feed = make_plan(study, 1).feed(0)
+    assert feed.groups_per_call < feed.arguments.groups
     results.append(fs.run(study, progress=False))
     assert all(same(results[0], other) for other in results[1:])
     assert not same(results[0], fs.run(study.replace(seed=1), progress=False))
@@ -187,8 +190,7 @@ def test_kernel_is_cached_on_disk(small_study, tmp_path):
         f"study = fs.Study.from_toml({small_study.to_toml()!r})\n"
         "fs.run(study, progress=False)\n"
         "from fastsched.plan import make_plan\n"
-        "runner = make_plan(study, 1).runner()\n"
-        "stats = runner._kernel.run_tiles.stats\n"
+        "stats = make_plan(study, 1).feed(0).kernel.run_tiles.stats\n"
         "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))\n"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}

@@ -140,10 +140,10 @@ def test_failure_keeps_finished_blocks(monkeypatch):
     monkeypatch.setattr(plan_module, "_SMALLEST_BLOCK", 2**16)
     run_tiles = TileRunner.run
 
-    def fail_late(self, first_tile, *arguments):
+    def fail_late(self, member, first_tile, *arguments):
         if first_tile >= 600:
             raise MemoryError("no more")
-        return run_tiles(self, first_tile, *arguments)
+        return run_tiles(self, member, first_tile, *arguments)
 
     monkeypatch.setattr(TileRunner, "run", fail_late)
     with pytest.raises(fs.RunFailed, match="no more") as caught:

@@ -50,9 +50,9 @@ def runs(monkeypatch):
     started = []
     run_tiles = TileRunner.run
 
-    def note(self, first_tile, *arguments):
+    def note(self, member, first_tile, *arguments):
         started.append(first_tile)
-        return run_tiles(self, first_tile, *arguments)
+        return run_tiles(self, member, first_tile, *arguments)
 
     monkeypatch.setattr(TileRunner, "run", note)
     return started
@@ -91,10 +91,10 @@ def test_failures_keep_what_is_finished(tmp_path, monkeypatch):
     folder = tmp_path / "store"
     run_tiles = TileRunner.run
 
-    def fail(self, first_tile, *arguments):
+    def fail(self, member, first_tile, *arguments):
         if first_tile >= 4 * BLOCK // 16:
             raise MemoryError("no more")
-        return run_tiles(self, first_tile, *arguments)
+        return run_tiles(self, member, first_tile, *arguments)
 
     monkeypatch.setattr(TileRunner, "run", fail)
     with pytest.raises(fs.RunFailed, match="no more"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -290,6 +291,45 @@ class Arguments:
         return sum(space.lane_bytes for space in spaces_in((self.state, self.scratch)))
 
     @property
+    def workspace(self) -> tuple[Any, ...]:
+        """What the shapes of the work space depend on."""
+        ledger = self.ledger
+        recorded = len(ledger.readings), self.records, len(ledger.kept)
+        return self.state, self.scratch, recorded
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(a.nbytes for a in _arrays_in(tuple(vars(self).values())))
+
+    @property
     def trajectory_numbers(self) -> int:
         """How many numbers are written down of a trajectory."""
         return len(self.ledger.readings) * self.records + len(self.ledger.kept)
+
+
+class Feed(NamedTuple):
+    """What the calls of a study's kernel need.
+
+    Attributes
+    ----------
+    kernel : module
+        From `load_kernel`.
+    arguments : Arguments
+    groups_per_call : int
+        Groups of four steps of one kernel call; on the processor less than all of them for single
+        tiles only.
+    team : int, default 1
+        Threads of a GPU that share a trajectory.
+    """
+
+    kernel: ModuleType
+    arguments: Arguments
+    groups_per_call: int
+    team: int = 1
+
+
+def _arrays_in(values: Any) -> list[NDArray[Any]]:
+    if isinstance(values, np.ndarray):
+        return [values]
+    return [a for part in values for a in _arrays_in(part)] if isinstance(values, tuple) else []

@@ -56,6 +56,7 @@ def load_kernel(source: str, functions: Mapping[str, Any] = MappingProxyType({})
         return module
 
 
+@functools.cache
 def _fingerprint(source: str) -> str:
     """Return a hash of everything the compiled kernel depends on."""
     digest = hashlib.sha256(source.encode())

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.kernels.body import GROUP, Arguments, Space
+from fastsched.kernels.body import GROUP, Arguments, Feed, Space
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.rows import HostRows
 
@@ -27,27 +26,20 @@ class TileRunner:
 
     Parameters
     ----------
-    kernel : module
-        From `load_kernel`.
-    arguments : Arguments
-        What the kernel is fed with.
+    feed : function
+        From the number of a study to its `Feed`.
     tiles : int
         The largest number of tiles of a call to `run`.
-    groups_per_call : int
-        Groups of four steps of one kernel call; less than all of them for single tiles only.
     """
 
-    def __init__(
-        self, kernel: ModuleType, arguments: Arguments, tiles: int, groups_per_call: int
-    ) -> None:
-        self._kernel = kernel
-        self._arguments = arguments
+    def __init__(self, feed: Callable[[int], Feed], tiles: int) -> None:
+        self._feed = feed
         self._tiles = tiles
-        self._groups_per_call = groups_per_call
         self._local = threading.local()
 
     def run(
         self,
+        member: int,
         first_tile: int,
         count: int,
         proceed: Callable[[], bool],
@@ -60,14 +52,14 @@ class TileRunner:
         Before each kernel call `proceed` is asked, and where it says no the result is None; after
         each, `progress` is told the number of coordinate updates done.
         """
-        a = self._arguments
+        kernel, a, groups_per_call, _ = self._feed(member)
         tiles = -(-count // LANES)
-        state, scratch, observed, kept = self._workspace()
-        for begin in range(0, a.groups, self._groups_per_call):
+        state, scratch, observed, kept = self._workspace(a)
+        for begin in range(0, a.groups, groups_per_call):
             if not proceed():
                 return None
-            end = min(begin + self._groups_per_call, a.groups)
-            self._kernel.run_tiles(
+            end = min(begin + groups_per_call, a.groups)
+            kernel.run_tiles(
                 first_tile,
                 tiles,
                 begin,
@@ -88,20 +80,22 @@ class TileRunner:
         columns = observed.shape[-1]
         return HostRows(observed.reshape(-1, columns), count), HostRows(kept, count)
 
-    def _workspace(self) -> tuple[Any, ...]:
-        if not hasattr(self._local, "arrays"):
-            a = self._arguments
+    def _workspace(self, a: Arguments) -> tuple[Any, ...]:
+        local = self._local
+        if getattr(local, "shape", None) != a.workspace:
             columns = self._tiles * LANES
-            observed = _aligned((len(a.ledger.readings), a.records, columns), np.float64)
-            observed.fill(np.nan)
             terms, *others = _allocated(a.scratch)
-            self._local.arrays = (
+            local.arrays = (
                 _allocated(a.state),
                 (terms.reshape(-1), *others),
-                observed,
+                _aligned((len(a.ledger.readings), a.records, columns), np.float64),
                 _aligned((len(a.ledger.kept), columns), np.float64),
             )
-        return self._local.arrays
+            local.shape, local.arguments = a.workspace, None
+        if local.arguments is not a:
+            local.arrays[2].fill(np.nan)
+            local.arguments = a
+        return local.arrays
 
 
 def _allocated(scratch: Any) -> Any:

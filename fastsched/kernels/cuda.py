@@ -12,7 +12,6 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError
 from fastsched.kernels import gpu
-from fastsched.kernels.body import GROUP, Arguments, Machine, Space
+from fastsched.kernels.body import GROUP, Arguments, Feed, Machine, Space
 from fastsched.kernels.cuda_rows import CudaRows
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.teams import BLOCK, SHARED_BYTES, WARP
@@ -133,57 +132,42 @@ class LaneRunner:
 
     Parameters
     ----------
-    kernel : module
-        From `load_kernel`.
-    arguments : Arguments
-        What the kernel is fed with.
-    team : int
-        Threads of a trajectory.
+    feed : function
+        From the number of a study to its `Feed`.
     lanes : int
         The largest number of trajectories of a call to `run`, whole tiles.
-    groups_per_call : int
-        Groups of four steps of one launch.
     devices : sequence of int
         The GPUs; calling threads take them in turn.
     """
 
-    def __init__(
-        self,
-        kernel: ModuleType,
-        arguments: Arguments,
-        team: int,
-        lanes: int,
-        groups_per_call: int,
-        devices: Sequence[int],
-    ) -> None:
-        self._kernel = kernel
-        self._arguments = arguments
-        self._team = team
+    def __init__(self, feed: Callable[[int], Feed], lanes: int, devices: Sequence[int]) -> None:
+        self._feed = feed
         self._lanes = lanes
-        self._groups_per_call = groups_per_call
         self._next_device = itertools.cycle(devices)
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._inputs: dict[int, Any] = {}
+        self._inputs: dict[tuple[int, int], tuple[Arguments, Any]] = {}
+        self._kept = 2 * len(devices)
 
     def run(
         self,
+        member: int,
         first_tile: int,
         count: int,
         proceed: Callable[[], bool],
         progress: Callable[[int], None],
     ) -> tuple[CudaRows, CudaRows] | None:
         """As `TileRunner.run`; the numbers stay on the GPU."""
-        a = self._arguments
-        stream, arrays = self._workspace()
+        kernel, a, groups_per_call, team = self._feed(member)
+        stream, arrays = self._workspace(member, a, team)
         tiles = -(-count // LANES)
-        threads = max(self._team, gpu.THREADS)
-        blocks = -(-count * self._team // threads)
-        launch = self._kernel.run_lanes[blocks, threads, stream.handle, SHARED_BYTES]
-        for begin in range(0, a.groups, self._groups_per_call):
+        threads = max(team, gpu.THREADS)
+        blocks = -(-count * team // threads)
+        launch = kernel.run_lanes[blocks, threads, stream.handle, SHARED_BYTES]
+        for begin in range(0, a.groups, groups_per_call):
             if not proceed():
                 return None
-            end = min(begin + self._groups_per_call, a.groups)
+            end = min(begin + groups_per_call, a.groups)
             try:
                 launch(first_tile * LANES, begin, end, count, arrays)
             except NumbaError as error:
@@ -202,49 +186,54 @@ class LaneRunner:
             CudaRows(kept, count, stream),
         )
 
-    def _workspace(self) -> tuple[Any, Any]:
-        if not hasattr(self._local, "arrays"):
-            a = self._arguments
+    def _workspace(self, member: int, a: Arguments, team: int) -> tuple[Any, Any]:
+        local = self._local
+        if not hasattr(local, "stream"):
             with self._lock:
-                device = next(self._next_device)
-                cuda.select_device(device)
-                if device not in self._inputs:
-                    self._inputs[device] = gpu.uploaded(
-                        (
-                            a.constants,
-                            a.start_moments,
-                            a.table,
-                            a.keys,
-                            _arrays(a.data),
-                            tuple(_arrays(part) for part in a.own),
-                            a.ledger,
-                        )
-                    )
-            stream = gpu.Stream()
+                local.device = next(self._next_device)
+            cuda.select_device(local.device)
+            local.stream, local.arguments = gpu.Stream(), None
+        if local.arguments is not a:
+            stream = local.stream
             recorded = len(a.ledger.readings), a.records, self._lanes
             observed = stream.unknown("observed", recorded)
             kept = stream.unknown("kept", (len(a.ledger.kept), self._lanes))
-            space = self._allocated((a.state, a.scratch), stream)
-            self._local.stream = stream
-            self._local.arrays = (*space, *self._inputs[device], observed, kept)
-        return self._local.stream, self._local.arrays
+            space = self._allocated((a.state, a.scratch), stream, team, ("space",))
+            local.arrays = (*space, *self._uploaded(local.device, member, a), observed, kept)
+            local.arguments = a
+        return local.stream, local.arrays
 
-    def _allocated(self, scratch: Any, stream: gpu.Stream) -> Any:
-        """Return arrays on the GPU for nested tuples of spaces.
+    def _uploaded(self, device: int, member: int, a: Arguments) -> Any:
+        """Return a member's arrays on a GPU, where those of a few members are kept."""
+        with self._lock:
+            known, arrays = self._inputs.get((device, member), (None, None))
+            if known is not a:
+                parts = _arrays(a.data), tuple(_arrays(part) for part in a.own)
+                arrays = gpu.uploaded(
+                    (a.constants, a.start_moments, a.table, a.keys, *parts, a.ledger)
+                )
+                self._inputs[device, member] = a, arrays
+                while len(self._inputs) > self._kept:
+                    del self._inputs[next(iter(self._inputs))]
+            return arrays
+
+    def _allocated(self, scratch: Any, stream: gpu.Stream, team: int, name: tuple[Any, ...]) -> Any:
+        """Return arrays on the GPU for nested tuples of spaces, each with a name of its own.
 
         Where a trajectory has one thread, lanes are the last axis, so that neighbouring threads
         meet neighbouring numbers; where it has a team, the first, and the last has one lane.
         """
         if not isinstance(scratch, Space):
-            return tuple(self._allocated(part, stream) for part in scratch)
+            return tuple(
+                self._allocated(part, stream, team, (*name, k)) for k, part in enumerate(scratch)
+            )
         if scratch.fixed:
             shape: tuple[int, ...] = (0,)
-        elif self._team > 1:
+        elif team > 1:
             shape = self._lanes, *scratch.shape, 1
         else:
             shape = *scratch.shape, self._lanes
-        # One space may be equal to another: its name is an object of its own.
-        return stream.empty(object(), shape, scratch.dtype)
+        return stream.empty(name, shape, scratch.dtype)
 
 
 def _arrays(values: Sequence[Any]) -> tuple[NDArray[Any], ...]:

@@ -70,6 +70,9 @@ class CudaRows(Rows):
         kernel((self._values, other._values, result))
         return CudaRows(result, self._count, self._stream)
 
+    def host(self) -> NDArray[np.float64]:
+        return self._stream.downloaded(self._values)[:, : self._count]
+
     def moments(self) -> NDArray[np.float64]:
         rows, tiles = len(self), -(-self._count // LANES)
         nodes = self._stream.empty("nodes", (rows, MOMENTS, tiles), np.float64)

@@ -29,6 +29,10 @@ class Rows(abc.ABC):
         """Return a device function `(x, y) -> number` of these numbers and others, as rows."""
 
     @abc.abstractmethod
+    def host(self) -> NDArray[np.float64]:
+        """Return a copy of the numbers of the study's trajectories, shape (rows, trajectories)."""
+
+    @abc.abstractmethod
     def moments(self) -> NDArray[np.float64]:
         """Return count, mean and central sums of each row; see `reduce.block_moments`."""
 
@@ -72,6 +76,9 @@ class HostRows(Rows):
         assert isinstance(other, HostRows)
         with np.errstate(all="ignore"):
             return HostRows(function.py_func(self.values, other.values), self._count)
+
+    def host(self) -> NDArray[np.float64]:
+        return self.values[:, : self._count].copy()
 
     def moments(self) -> NDArray[np.float64]:
         return reduce.block_moments(self.values, self._count)

@@ -6,17 +6,20 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import Probe, Reading
 from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
-from fastsched.measures.base import Moments, Partial, Variables, mean_and_deviation
+from fastsched.measures.base import Moments, Partial, Samples, Variables, mean_and_deviation
 from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
     from fastsched.study import Study
+
+_NAMES = ("gradient_alignment", "velocity_alignment")
 
 
 @device
@@ -109,11 +112,15 @@ class Alignment(Moments):
     def reduce(self, observed: Rows, kept: Rows) -> Partial:
         return {"moments": observed.moments()}
 
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        return dict(zip(_NAMES, observed, strict=False))
+
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         records = len(study.record_steps)
-        names = ("gradient_alignment", "velocity_alignment")
         result: Variables = {}
         for k in range(total["moments"].shape[1] // records):
             moments = total["moments"][:, k * records : (k + 1) * records]
-            result |= mean_and_deviation(names[k], moments)
+            result |= mean_and_deviation(_NAMES[k], moments)
         return result

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Partial = dict[str, NDArray[Any]]
 """Statistics of some trajectories, as plain arrays."""
 
+Samples = dict[str, NDArray[np.float64]]
+"""Numbers of each trajectory, shape (..., trajectories), by the variable that is their mean."""
+
 Variables = dict[str, tuple[tuple[str, ...], NDArray[np.float64] | float]]
 """Results by name: dimensions and values."""
 
@@ -71,6 +74,28 @@ class Measure(Spec, abc.ABC):
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         """Return the measure's results after all trajectories."""
 
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        """Return what the measure's means are means of, trajectory by trajectory.
+
+        By these the members of a sweep are compared.
+
+        Parameters
+        ----------
+        observed : array of shape (readings, steps, trajectories)
+            The readings of the probe, at all recorded steps or at the last one.
+        kept : array of shape (kept, trajectories)
+            What the probe keeps after the last step.
+        study : Study
+
+        Returns
+        -------
+        dict of arrays of shape (..., trajectories)
+            With the dimensions of the variable.
+        """
+        return {}
+
     def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
         """Return the coordinates of the dimensions the measure adds."""
         return {}
@@ -93,6 +118,11 @@ class MeanAndDeviation(Moments):
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         return mean_and_deviation(self.variable, total["moments"])
+
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        return {self.variable: observed[0]}
 
 
 def mean_and_error(

@@ -12,7 +12,14 @@ from fastsched.kernels.device import device
 from fastsched.kernels.probe import Probe, Reading
 from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
-from fastsched.measures.base import Measure, Partial, Variables, binomial_error, mean_and_error
+from fastsched.measures.base import (
+    Measure,
+    Partial,
+    Samples,
+    Variables,
+    binomial_error,
+    mean_and_error,
+)
 from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
@@ -101,6 +108,12 @@ class Basins(Measure):
             "basin_final_se": (("basin",), errors[-1]),
             **mean_and_error("basin_transitions", ("basin", "to_basin"), changes),
         }
+
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        basins = np.arange(study.landscape.model.basins.basins)
+        return {"basin_final": (kept[0] == basins[:, None]) * 1.0}
 
     def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
         basins = np.arange(study.landscape.model.basins.basins)

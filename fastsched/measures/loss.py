@@ -12,7 +12,7 @@ from fastsched.kernels import reduce
 from fastsched.kernels.probe import LOSS, Probe, Reading
 from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
-from fastsched.measures.base import QUANTILES, Measure, Partial, Variables, binomial_error
+from fastsched.measures.base import QUANTILES, Measure, Partial, Samples, Variables, binomial_error
 from fastsched.measures.distribution import (
     block_distribution,
     distributions,
@@ -96,6 +96,11 @@ class Loss(Measure):
             "diverged": (("step",), diverged),
             "diverged_se": (("step",), binomial_error(diverged, trajectories)),
         }
+
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        return {"loss": observed[0]}
 
     def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
         return {"quantile": np.array(self.quantiles)} if self.quantiles else {}

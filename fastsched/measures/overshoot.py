@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from fastsched.errors import FastschedError, numeric, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import LOSS, Probe
-from fastsched.kernels.rows import Rows
+from fastsched.kernels.rows import HostRows, Rows
 from fastsched.landscapes import Landscape
-from fastsched.measures.base import Moments, Partial, Variables, mean_and_error
+from fastsched.measures.base import Moments, Partial, Samples, Variables, mean_and_error
 from fastsched.optimizers import Optimizer
 from fastsched.spec import spec
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fastsched.study import Study
 
 _MOST_AXES = 64
+
+_BY_AXIS = ("overshoot_probability", "overshoot_depth", "overshoot_crossings")
+_OF_LOSS = ("loss_rise_probability", "loss_rise")
 
 
 @device
@@ -157,26 +160,36 @@ class Overshoot(Moments):
         )
 
     def reduce(self, observed: Rows, kept: Rows) -> Partial:
-        start, peak, axes = kept[:1], kept[1:2], (len(kept) - 2) // 3
-        distance, excursion = kept[2 : 2 + axes], kept[2 + axes : 2 + 2 * axes]
-        crossings = kept[2 + 2 * axes :]
-        rows = [
-            excursion.map(happened, distance),
-            excursion.map(depth, distance),
-            crossings,
-            peak.map(rises, start),
-            peak.map(rise, start),
-        ]
-        return {"moments": np.concatenate([row.moments() for row in rows], axis=1)}
+        return {"moments": np.concatenate([r.moments() for r in _numbers(kept)], axis=1)}
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         by_axis, rise = total["moments"][:, :-2], total["moments"][:, -2:]
-        names = ("probability", "depth", "crossings")
         result: Variables = {}
-        for name, moments in zip(names, np.split(by_axis, 3, axis=1), strict=True):
-            result |= mean_and_error(f"overshoot_{name}", ("axis",), moments)
-        result |= mean_and_error("loss_rise_probability", (), rise[:, 0])
-        return result | mean_and_error("loss_rise", (), rise[:, 1])
+        for name, moments in zip(_BY_AXIS, np.split(by_axis, 3, axis=1), strict=True):
+            result |= mean_and_error(name, ("axis",), moments)
+        for k, name in enumerate(_OF_LOSS):
+            result |= mean_and_error(name, (), rise[:, k])
+        return result
+
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        rows = [row.host() for row in _numbers(HostRows(kept, kept.shape[1]))]
+        by_axis, of_loss = rows[:3], [row[0] for row in rows[3:]]
+        return dict(zip((*_BY_AXIS, *_OF_LOSS), (*by_axis, *of_loss), strict=True))
 
     def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
         return {"axis": self._chosen(study.landscape)}
+
+
+def _numbers(kept: Rows) -> list[Rows]:
+    """Return what the means are means of: of each axis, and of the loss."""
+    start, peak, axes = kept[:1], kept[1:2], (len(kept) - 2) // 3
+    distance, excursion = kept[2 : 2 + axes], kept[2 + axes : 2 + 2 * axes]
+    return [
+        excursion.map(happened, distance),
+        excursion.map(depth, distance),
+        kept[2 + 2 * axes :],
+        peak.map(rises, start),
+        peak.map(rise, start),
+    ]

@@ -15,6 +15,7 @@ from fastsched.measures.base import (
     QUANTILES,
     Measure,
     Partial,
+    Samples,
     Variables,
     binomial_error,
 )
@@ -70,6 +71,15 @@ class FirstPassage(Measure):
             f"{name}_time_quantile_se": (("quantile",), quantile_se),
             f"{name}_survival": (("step",), survival),
             f"{name}_survival_se": (("step",), binomial_error(survival, n)),
+        }
+
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        time = kept[0]
+        return {
+            f"{self.prefix}_probability": (time >= 0) * 1.0,
+            f"{self.prefix}_time": np.where(time < 0, study.steps, time),
         }
 
     def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:

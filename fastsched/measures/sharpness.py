@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastsched.kernels.probe import Probe, Reading
 from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Landscape
-from fastsched.measures.base import QUANTILES, Measure, Partial, Variables
+from fastsched.measures.base import QUANTILES, Measure, Partial, Samples, Variables
 from fastsched.measures.distribution import (
     block_distribution,
     distributions,
@@ -73,6 +73,11 @@ class Sharpness(Measure):
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
         return distributions(("hessian_trace", "hessian_max"), total, QUANTILES, trajectories)
+
+    def samples(
+        self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study
+    ) -> Samples:
+        return {"hessian_trace": observed[0], "hessian_max": observed[1]}
 
     def coordinates(self, study: Study) -> dict[str, NDArray[np.generic]]:
         return {"quantile": np.array(QUANTILES)}

@@ -26,6 +26,7 @@ from gpu.examples import LANDSCAPES, OPTIMIZERS, study
 
 run = importlib.import_module("fastsched.run")
 chosen: list[int] = []
+WIDE = fs.Quadratic([1.0, 0.5, 0.2, 0.1, 0.05], start=fs.Normal(1.0, 0.1))
 
 
 def check(result, values):
@@ -113,7 +114,7 @@ def divisions() -> None:
     gpu_plan._RESIDENT, gpu_plan._LONGEST_LAUNCH = 32, 1
     plan = gpu_plan.make_gpu_plan(case, (0,))
     assert plan.tiles_per_block == 2
-    assert plan.groups_per_call == 1
+    assert plan.feed(0).groups_per_call == 1
     assert whole.identical(fs.run(case, "cuda", progress=False).data.drop_attrs())
     # The simulator has one GPU, here under two numbers.
     cuda_kernels.cuda.select_device = chosen.append
@@ -132,9 +133,26 @@ def divisions() -> None:
         merger, error = run._run_blocks(threads, two, stop, bar, None)
     assert error is None
     assert {0, 1} <= set(chosen)
-    result = fs.Result.from_partials(case, merger.total(), merger.trajectories, 0.0)
+    result = fs.Result.from_statistics(case, merger.total(), merger.trajectories, 0.0)
     assert whole.identical(result.data.drop_attrs())
     print("divisions agree")
+
+
+def sweeps() -> None:
+    """Members of a sweep are the studies alone, and their differences those of the processor."""
+    case = study("quadratic", "sgd", trajectories=20, precision="double")
+    sweep = fs.sweep(
+        case, {"optimizer.lr": [0.1, 0.2], "landscape": {"one": case.landscape, "two": WIDE}}
+    )
+    ours, theirs = fs.run(sweep, "cuda", progress=False), fs.run(sweep, "cpu", progress=False)
+    for lr in (0.1, 0.2):
+        for landscape in ("one", "two"):
+            member = ours.member(lr=lr, landscape=landscape)
+            alone = fs.run(member.study, "cuda", progress=False)
+            assert member.data.drop_attrs().identical(alone.data.drop_attrs())
+    for name in theirs.pairs:
+        np.testing.assert_allclose(ours.pairs[name], theirs.pairs[name], rtol=1e-8, atol=1e-11)
+    print("sweeps agree")
 
 
 def messages() -> None:
@@ -160,4 +178,4 @@ if __name__ == "__main__":
         elif name.startswith("cpu "):
             like_the_processor(name[4:])
         else:
-            {"teams": teams, "divisions": divisions, "messages": messages}[name]()
+            {"teams": teams, "divisions": divisions, "messages": messages, "sweeps": sweeps}[name]()

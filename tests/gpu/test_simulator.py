@@ -34,6 +34,10 @@ def test_division_into_blocks_launches_and_gpus():
     assert simulate("divisions", "messages") == ["divisions agree", "messages agree"]
 
 
+def test_sweeps():
+    assert simulate("sweeps") == ["sweeps agree"]
+
+
 @pytest.mark.slow
 def test_teams():
     assert len(simulate("teams")) == 4

@@ -1,0 +1,170 @@
+"""Which members of a sweep may be the best, all comparisons counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsched.errors import real, reject
+from fastsched.measures.loss import Loss
+from fastsched.result import format_table
+
+if TYPE_CHECKING:
+    from fastsched.sweep_result import SweepResult
+
+_ROWS = 20
+
+
+class Ranking:
+    r"""Members of a sweep in order of a variable, and which of them may be the best.
+
+    For each member i, the probability of data at least as far behind another one if i were the
+    best is bounded by Bonferroni's inequality over the m - 1 others,
+
+    .. math::
+        p_i = \min\Big(1, (m - 1)\, \Phi\Big(-\max_{j \ne i}
+            \frac{\bar x_i - \bar x_j}{\mathrm{se}(\bar x_i - \bar x_j)}\Big)\Big)
+
+    with the errors of paired differences. The members with p_i > 1 - confidence may be the best:
+    the truly best one is among them with at least that probability. Members of which trajectories
+    have diverged come last and are none of them.
+
+    Attributes
+    ----------
+    variable : str
+    confidence : float
+    members : list of dict
+        Labels by axis, the best first.
+    value, value_se : arrays of shape (members,)
+        The variable and its standard error.
+    behind, behind_se : arrays of shape (members,)
+        How far behind the first, with the error of the paired difference; negative never.
+    p : array of shape (members,)
+        The bounds p_i.
+
+    Notes
+    -----
+    Source: multiple comparisons with the best, Hsu, Ann. Stat. 9 (1981) 1026, and the selection of
+    a subset, Gupta, Technometrics 7 (1965) 225; normal approximation.
+    """
+
+    def __init__(
+        self,
+        variable: str,
+        confidence: float,
+        members: list[dict[str, Any]],
+        value: NDArray[np.float64],
+        value_se: NDArray[np.float64],
+        behind: NDArray[np.float64],
+        behind_se: NDArray[np.float64],
+        p: NDArray[np.float64],
+    ) -> None:
+        self.variable = variable
+        self.confidence = confidence
+        self.members = members
+        self.value, self.value_se = value, value_se
+        self.behind, self.behind_se = behind, behind_se
+        self.p = p
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The labels of the first member."""
+        return self.members[0]
+
+    @property
+    def candidates(self) -> list[dict[str, Any]]:
+        """The labels of the members that may be the best."""
+        chosen = self.p > 1 - self.confidence
+        return [labels for labels, may in zip(self.members, chosen, strict=True) if may]
+
+    @property
+    def significant(self) -> bool:
+        """Whether one member alone may be the best."""
+        return len(self.candidates) == 1
+
+    def table(self) -> list[list[str]]:
+        """Return rows of text, headings first."""
+        rows = [[*self.members[0], self.variable.replace("_", " "), "+-", "behind", "+-", "p", ""]]
+        for k, labels in enumerate(self.members):
+            may = self.p[k] > 1 - self.confidence
+            rows.append(
+                [
+                    *map(str, labels.values()),
+                    f"{self.value[k]:.5g}",
+                    f"{self.value_se[k]:.2g}",
+                    f"{self.behind[k]:.3g}" if k else "",
+                    f"{self.behind_se[k]:.2g}" if k else "",
+                    "diverged" if np.isnan(self.p[k]) else f"{self.p[k]:.2g}",
+                    "may be the best" if may else "",
+                ]
+            )
+        return rows
+
+    def __repr__(self) -> str:
+        head, *rows = self.table()
+        lines = format_table([head, *rows[:_ROWS]])
+        if len(rows) > _ROWS:
+            lines.append(f"and {len(rows) - _ROWS:,} more behind them")
+        number = len(self.candidates)
+        found = (
+            "one member is the best" if number == 1 else f"the best is one of {number:,} members"
+        )
+        sure = f"at {100 * self.confidence:.4g} % confidence, all {len(rows):,} compared"
+        return "\n".join([*lines, "", f"{found}, {sure}"])
+
+
+def ranked(result: SweepResult, variable: str, largest: bool, confidence: float) -> Ranking:
+    """Return the ranking of a sweep's members; see `SweepResult.best`."""
+    from scipy.special import ndtr
+
+    level = real("confidence", confidence, above=0)
+    if level >= 1:
+        reject("confidence", confidence, "less than 1")
+    result.require_pairs(variable)
+    values = result.last(variable)
+    if values.ndim > len(result.sweep.dims):
+        reject("variable", variable, "one without dimensions other than step")
+    sign = -1.0 if largest else 1.0
+    x = values.values.ravel()
+    error = result.last(f"{variable}_se").values.ravel()
+    out = _diverged(result) | ~np.isfinite(x)
+    order = np.lexsort((sign * x, out))
+    members = len(x)
+    first = np.repeat(np.arange(members), members).reshape(members, members)
+    difference, paired_error, _ = (
+        part[..., -1] if part.ndim > 2 else part
+        for part in result.differences(variable, first, first.T)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Equal members, and a member beside itself, are not behind each other.
+        z = np.where(difference == 0, 0.0, sign * difference / paired_error)
+    z[:, out] = -np.inf
+    np.fill_diagonal(z, -np.inf)
+    others = max(int(np.sum(~out)) - 1, 1)
+    p = np.minimum(1.0, others * ndtr(-np.max(z, axis=1)))
+    p[out] = np.nan
+    best = order[0]
+    return Ranking(
+        variable,
+        level,
+        [dict(zip(result.sweep.dims, labels, strict=True)) for labels in _labels(result, order)],
+        x[order],
+        error[order],
+        sign * difference[order, best],
+        paired_error[order, best],
+        p[order],
+    )
+
+
+def _diverged(result: SweepResult) -> NDArray[np.bool_]:
+    if not any(isinstance(m, Loss) for m in result.study.measures):
+        return np.zeros(len(result.sweep.members), bool)
+    return result.last("diverged").values.ravel() > 0
+
+
+def _labels(result: SweepResult, order: NDArray[np.int64]) -> list[list[Any]]:
+    places = np.unravel_index(order, result.sweep.shape)
+    known = zip(result.sweep.labels, places, strict=True)
+    return [list(row) for row in zip(*(labels[k].tolist() for labels, k in known), strict=True)]
