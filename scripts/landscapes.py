@@ -9,19 +9,16 @@ Prints the minima of the landscapes that have several.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from study import COLOURS, Outcome, main
 
 import fastsched as fs
 from fastsched.kernels.reference import Draws
 from fastsched.landscapes import Minima
 
-# Okabe & Ito's palette.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 PATHS = 3
 
 WELLS = fs.Wells(
@@ -83,8 +80,8 @@ def contours(
 def curves(ax: plt.Axes, landscape: fs.Landscape, rates: tuple[float, ...], n: int) -> None:
     """Draw the loss of SGD at some rates, with the exact mean where there is one."""
     for lr, colour in zip(rates, COLOURS, strict=False):
-        study = fs.Study(landscape, fs.SGD(lr), 1000, n, record=40)
-        result = fs.run(study, progress=False)
+        question = fs.Study(landscape, fs.SGD(lr), 1000, n, record=40)
+        result = fs.run(question, progress=False)
         step, mean = result["step"].values[1:], result["loss"].values[1:]
         error = 2 * result["loss_se"].values[1:]
         ax.fill_between(step, mean - error, mean + error, color=colour, alpha=0.4, linewidth=0)
@@ -95,7 +92,7 @@ def curves(ax: plt.Axes, landscape: fs.Landscape, rates: tuple[float, ...], n: i
     ax.set_yscale("log")
     ax.set_xlabel("step (updates)")
     ax.set_ylabel("loss")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend()
 
 
 def double_well(ax: plt.Axes) -> None:
@@ -110,7 +107,7 @@ def double_well(ax: plt.Axes) -> None:
     ax.set_ylim(-0.27, 0.3)
     ax.set_xlabel("first parameter")
     ax.set_ylabel("loss")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend()
 
 
 def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
@@ -149,31 +146,35 @@ def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer trajectories")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("landscapes.png"), help="the figure"
-    )
-    arguments = parser.parse_args()
-    figure, axes = plt.subplots(3, 3, figsize=(13, 11), layout="constrained")
-    pictures = gallery(200 if arguments.quick else 4000)
+def table() -> list[list[str]]:
+    """Return the lowest minima of the landscapes that have several."""
+    rows = [["landscape", "minimum", "loss", "curvatures", "barriers to each"]]
+    for name, landscape in (("Wells", WELLS), ("RandomField", FIELD)):
+        minima = landscape.minima()
+        barriers = WELLS.barriers() if landscape is WELLS else [[]] * len(minima.losses)
+        for k, loss in enumerate(minima.losses[:4]):
+            place = f"{k + 1} of {len(minima.losses)}"
+            rows.append([name, place, f"{loss:.4f}", listed(minima.curvatures[k])])
+            rows[-1].append(listed(barriers[k]))
+    return rows
+
+
+def listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
+def study(quick: bool) -> Outcome:
+    figure, axes = plt.subplots(3, 3, figsize=(13, 11))
+    pictures = gallery(200 if quick else 4000)
     for ax, (name, picture) in zip(axes.flat, pictures.items(), strict=True):
         picture(ax)
-        ax.set_title(name, fontsize="medium")
+        ax.set_title(name)
     figure.suptitle(
         "Landscapes: noisy descents over contours (stars: minima); "
         "SGD with its exact mean (dotted) where it is known"
     )
-    figure.savefig(arguments.output, dpi=110)
-    for name, landscape in (("Wells", WELLS), ("RandomField", FIELD)):
-        minima = landscape.minima()
-        print(f"{name}: {len(minima.losses)} minima; losses and curvatures")
-        for loss, curvatures in zip(minima.losses[:4], minima.curvatures, strict=False):
-            print(f"  {loss:8.4f}   {np.array2string(curvatures, precision=3)}")
-    print(f"Wells: barriers\n{np.array2string(WELLS.barriers(), precision=3)}")
-    print(f"figure: {arguments.output}")
+    return Outcome(figure, table(), [])
 
 
 if __name__ == "__main__":
-    main()
+    main(study)
