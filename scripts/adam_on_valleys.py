@@ -191,7 +191,8 @@ def study(quick: bool) -> Outcome:
         HOLDS if worst <= THRESHOLD else DOES_NOT_HOLD,
         f"mean losses against the exact one of both: largest |z| of {len(z)} is {worst:.1f}",
     )
-    axes[0].set_ylabel(f"median loss above the least one after {STEPS} steps")
+    axes[0].set_ylabel("median loss above the least (± 2 standard errors)")
+    figure.suptitle(f"After {STEPS} steps at the best peak rate")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return Outcome(figure, table, [same, *findings])

@@ -122,7 +122,7 @@ async def run_all(quick: bool, folder: Path) -> list[Entry]:
     entries = {script: Entry(script) for script in scripts()}
     write_index(folder, list(entries.values()), quick)
     slots = asyncio.Semaphore(AT_A_TIME)
-    tasks = [run(script, quick, folder, slots) for script in entries]
+    tasks = [asyncio.create_task(run(script, quick, folder, slots)) for script in entries]
     for number, task in enumerate(asyncio.as_completed(tasks), 1):
         entry = await task
         entries[entry.script] = entry

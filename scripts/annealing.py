@@ -233,7 +233,8 @@ def draw(
         style = {"fmt": "o", "ms": 4, "color": COLOURS[k]}
         left.errorbar(INVERSE_TEMPERATURES, measured, error, **style, label=f"rate {rate:g}")
         left.plot(INVERSE_TEMPERATURES, escapes.exact[k], "--", color=COLOURS[k], linewidth=1)
-    left.set(yscale="log", xlabel="inverse temperature 1/D", ylabel="escapes per unit of time")
+    left.set(yscale="log", xlabel="inverse temperature 1/D")
+    left.set_ylabel("escapes per unit of time, 1/η updates")
     left.set_title("double well (dashed: exact chain)")
     left.legend()
     for (name, found), colour in zip(wells.items(), COLOURS, strict=False):

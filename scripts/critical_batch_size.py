@@ -228,7 +228,8 @@ def draw_steps(ax: plt.Axes, dim: int, best: dict[str, dict[int, Tuned]]) -> Non
         ax.plot(list(by_batch), steps, "--", color=colour, label=f"{method}, exact")
     batches = np.array(list(by_batch))
     least = min(tuned.steps for tuned in best["heavy ball"].values())
-    ax.plot(batches, dim / (2 * TARGETS[dim] * batches), "k", linewidth=1, label="d / (2 C B)")
+    bound = dim / (2 * TARGETS[dim] * batches)
+    ax.plot(batches, bound, "k", linewidth=1, label="information bound d / (2 C B)")
     ax.axvline(critical_batch(best["SGD"]), color="0.5", linestyle=":", label="critical batch size")
     ax.set_xscale("log", base=2)
     ax.set(yscale="log", xlabel="batch size", ylabel="steps to the target", ylim=(least / 3, None))
@@ -257,10 +258,11 @@ def draw(
             label = f"{kind}, $\\eta_0$ = {rate:g}"
             axes[2].errorbar(seen, loss, error, fmt=marker, ms=4, color=colour, label=label)
             axes[2].plot(seen, result.exact["loss"], "--", color=colour, linewidth=1)
-    axes[2].set(yscale="log", xlabel="samples seen")
-    axes[2].set(ylabel="loss (mean ± 2 standard errors)", title="rate decay, batch growth")
-    for ax in axes:
-        ax.legend()
+    axes[2].set(yscale="log", xlabel="samples seen", ylabel="loss (mean ± 2 standard errors)")
+    axes[2].set_title("rate decay, batch growth (dashed: exact)")
+    axes[2].legend()
+    handles, labels = axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 

@@ -333,7 +333,7 @@ def draw(
     middle.axhline(0, color="black", linewidth=0.8)
     middle.axvline(0, color="black", linewidth=0.8)
     middle.set(xlabel="change of the final minimum's loss", ylabel="change of its trace")
-    middle.set_title("random fields: against the small rate")
+    middle.set_title("random fields (dots): against the small rate")
     middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13))
     for k, l2 in enumerate(L2):
         style = {"fmt": "o", "ms": 3, "color": COLOURS[k]}

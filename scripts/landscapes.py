@@ -17,7 +17,6 @@ from study import COLOURS, Outcome, main
 
 import fastsched as fs
 from fastsched.kernels.reference import Draws
-from fastsched.landscapes import Minima
 
 PATHS = 3
 
@@ -58,7 +57,7 @@ def contours(
     box: tuple[float, float, float, float],
     start: tuple[float, float],
     lr: float,
-    minima: Minima | None = None,
+    minima: np.ndarray,
 ) -> None:
     """Draw a loss of two parameters."""
     x, y = np.meshgrid(np.linspace(*box[:2], 160), np.linspace(*box[2:], 160))
@@ -69,8 +68,8 @@ def contours(
     for k, path in enumerate(np.moveaxis(descend(landscape, np.array(start), lr, 200), 1, 0)):
         ax.plot(*path.T, color="white", linewidth=0.8, alpha=0.9)
         ax.plot(*path[-1], "o", color="white", markersize=3, label="descents" if k == 0 else None)
-    if minima is not None:
-        ax.plot(*minima.locations.T, "*", color=COLOURS[1], markersize=9, markeredgecolor="black")
+    ax.plot(*minima.T, "*", color=COLOURS[1], markersize=9, markeredgecolor="black")
+    ax.grid(False)
     ax.set_xlim(*box[:2])
     ax.set_ylim(*box[2:])
     ax.set_xlabel("first parameter")
@@ -118,10 +117,11 @@ def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
     targets = inputs.sum(axis=1) + rng.normal(size=500) > 0
     features = fs.RandomFeatures.power_law(400, 100, 1.0, 0.7)
     rosenbrock_valley = fs.Custom(rosenbrock_gradient, rosenbrock, 2, noise=0.3, minimum=1.0)
-    wells, minima = WELLS, WELLS.minima()
+    quadratic = fs.Quadratic([1.0, 0.15], noise=0.7)
+    wells, minima = WELLS, WELLS.minima().locations
     return {
         "Quadratic, d = 2": lambda ax: contours(
-            ax, fs.Quadratic([1.0, 0.15], noise=0.7), (-2, 2.5, -2, 2.5), (2.0, 2.0), 0.1
+            ax, quadratic, (-2, 2.5, -2, 2.5), (2.0, 2.0), 0.1, np.zeros((1, 2))
         ),
         "LeastSquares, d = 100": lambda ax: curves(
             ax, fs.LeastSquares(powers, 0.3), (0.2, 0.07, 0.02), n
@@ -138,10 +138,10 @@ def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
             ax, wells, (-3, 3, -1.8, 3), (0.2, 1.8), 0.1, minima
         ),
         "RandomField, d = 2": lambda ax: contours(
-            ax, FIELD, (-4, 4, -4, 4), (3.0, 3.0), 0.1, FIELD.minima()
+            ax, FIELD, (-4, 4, -4, 4), (3.0, 3.0), 0.1, FIELD.minima().locations
         ),
         "Custom: Rosenbrock's valley": lambda ax: contours(
-            ax, rosenbrock_valley, (-2, 2, -1, 3), (-1.5, 2.0), 0.03
+            ax, rosenbrock_valley, (-2, 2, -1, 3), (-1.5, 2.0), 0.03, np.ones((1, 2))
         ),
     }
 
@@ -170,8 +170,8 @@ def study(quick: bool) -> Outcome:
         picture(ax)
         ax.set_title(name)
     figure.suptitle(
-        "Landscapes: noisy descents over contours (stars: minima); "
-        "SGD with its exact mean (dotted) where it is known"
+        "Noisy descents over contours (dark: low; stars: minima); SGD, mean ± 2 standard errors, "
+        "with its exact mean (dotted) where it is known"
     )
     return Outcome(figure, table(), [])
 

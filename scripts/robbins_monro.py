@@ -132,7 +132,9 @@ def draw(runs: dict[str, Run]) -> plt.Figure:
             step, error = r.result["step"], 2 * r.result["loss_se"]
             ax.errorbar(step, r.result["loss"], error, fmt=".", color=colour, label=name)
             ax.plot(step, r.exact, "--", color=colour, linewidth=1.2)
-            axes[2].plot(step, r.result["hitting_survival"], style, color=colour, label=name)
+            survival, band = r.result["hitting_survival"], 2 * r.result["hitting_survival_se"]
+            axes[2].plot(step, survival, style, color=colour, label=name)
+            axes[2].fill_between(step, survival - band, survival + band, color=colour, alpha=0.2)
         ax.plot([], [], "k--", linewidth=1.2, label="exact")
         ax.set(xscale="log", yscale="log", xlabel="step")
         ax.legend(loc="lower left")
@@ -141,7 +143,7 @@ def draw(runs: dict[str, Run]) -> plt.Figure:
     axes[2].set(
         xscale="log",
         xlabel="step",
-        ylabel="fraction of trajectories",
+        ylabel="fraction of trajectories (± 2 standard errors)",
         title=f"not yet at loss {LEVEL:g} (dotted: conditions violated)",
     )
     axes[2].legend(loc="lower left")

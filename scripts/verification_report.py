@@ -65,7 +65,7 @@ def draw(scores: Sequence[Score], title: str) -> plt.Figure:
         order = stats.beta(rank, len(z) + 1 - rank)
         low, high = (stats.norm.ppf(order.ppf((1 + s * BAND) / 2)) for s in (-1, 1))
         ax.fill_between(
-            expected, low, high, color="0.8", linewidth=0, label=f"{100 * BAND:g} % of each"
+            expected, low, high, color="0.8", linewidth=0, label=f"{100 * BAND:g} % of each rank"
         )
         ax.plot(expected, expected, color="black", linewidth=0.8, label="standard normal")
         ax.plot(expected, z, ".", color=COLOURS[0], markersize=3, label="z-scores")
