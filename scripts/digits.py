@@ -126,7 +126,7 @@ def draw(results: dict[str, dict[str, Result]], least: float) -> plt.Figure:
                 draw_curve(right, result, "test_loss", 0.0, shown)
             if result.exact is not None:
                 exact = result.exact["loss"].values[1:]
-                left.plot(result["step"].values[1:], exact, color="black", linewidth=0.8)
+                left.plot(result["step"].values[1:], exact, color="black", linewidth=0.8, zorder=1)
     left.plot([], [], color="black", linewidth=0.8, label=f"{MODEL}, exact")
     left.set(ylabel="loss above the least", title="training rows")
     right.set(ylabel="test loss", title="test rows")

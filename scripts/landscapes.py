@@ -101,7 +101,7 @@ def double_well(ax: plt.Axes) -> None:
         landscape = fs.DoubleWell(noise=noise)
         path = descend(landscape, np.array([-1.0]), 0.1, 400)[:, :, 0]
         density, edges = np.histogram(path[50:], bins=40, range=(-1.7, 1.7), density=True)
-        label = f"visits, noise = {noise!r}"
+        label = f"visits, scaled; noise = {noise!r}"
         ax.stairs(0.15 * density - 0.25, edges, baseline=-0.25, color=colour, label=label)
     ax.set_ylim(-0.27, 0.3)
     ax.set_xlabel("first parameter")

@@ -134,7 +134,8 @@ def draw(runs: dict[str, Run]) -> plt.Figure:
             ax.plot(step, r.exact, "--", color=colour, linewidth=1.2)
             survival, band = r.result["hitting_survival"], 2 * r.result["hitting_survival_se"]
             axes[2].plot(step, survival, style, color=colour, label=name)
-            axes[2].fill_between(step, survival - band, survival + band, color=colour, alpha=0.2)
+            shown = {"color": colour, "alpha": 0.2, "linewidth": 0}
+            axes[2].fill_between(step, survival - band, survival + band, **shown)
         ax.plot([], [], "k--", linewidth=1.2, label="exact")
         ax.set(xscale="log", yscale="log", xlabel="step")
         ax.legend(loc="lower left")
