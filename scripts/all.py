@@ -25,7 +25,7 @@ from study import Finding, argument_parser
 
 AT_A_TIME = 2
 HELPERS = ("all.py", "study.py")
-DONE, FAILED, NOT_RUN = "done", "failed", "not run"
+DONE, FAILED, NOT_RUN = "drawn", "failed", "not run"
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -35,12 +35,15 @@ PAGE = """<!DOCTYPE html>
 <title>fastsched: figures and verdicts</title>
 <style>
 body { max-width: 72rem; margin: 0 auto; padding: 1rem; color: #222; background: white;
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+  font: 16px/1.5 system-ui, sans-serif; }
 h2 { margin-top: 3rem; border-bottom: 1px solid #ccc; }
+h3 { margin-bottom: 0; font-size: 1rem; }
+p { margin-top: 0; overflow-wrap: anywhere; }
+div { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left;
-  vertical-align: top; }
-td:last-child { text-align: right; }
+  vertical-align: top; white-space: nowrap; }
+.claim { white-space: normal; }
 figure { margin: 1rem 0; }
 img { max-width: 100%; height: auto; }
 pre { overflow-x: auto; padding: 0.7rem; background: #f4f4f4; font-size: 0.8rem; }
@@ -141,8 +144,8 @@ def write_index(folder: Path, entries: Sequence[Entry], quick: bool) -> None:
     size = "Quick runs: few trajectories, wide errors." if quick else "Full runs."
     text = (
         f"{PAGE}<p>{size} Verdicts are computed from the numbers; each section has the command "
-        "that makes its picture.</p>\n<table>\n<thead><tr><th>script</th><th>claim</th>"
-        f"<th>verdict</th><th>seconds</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
+        "that makes its picture.</p>\n<div>\n<table>\n<thead><tr><th>script</th><th>claim</th>"
+        f"<th>verdict</th><th>seconds</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
         f"{sections}</body>\n</html>\n"
     )
     (folder / "index.html").write_text(text, encoding="utf-8")
@@ -154,7 +157,10 @@ def table_rows(entry: Entry) -> str:
     if entry.state != DONE or not cells:
         cells.append(("", entry.state))
     span = f' rowspan="{len(cells)}"'
-    rows = [f"<td>{escape(claim)}</td><td>{escape(verdict)}</td>" for claim, verdict in cells]
+    rows = [
+        f'<td class="claim">{escape(claim)}</td><td>{escape(verdict)}</td>'
+        for claim, verdict in cells
+    ]
     name = entry.script.stem
     rows[0] = (
         f'<td{span}><a href="#{name}">{name}</a></td>{rows[0]}<td{span}>{entry.seconds:.0f}</td>'

@@ -118,7 +118,7 @@ def test_index(scripts, tmp_path):
     assert found.pictures == [picture]
     assert found.links == [f"#{name}" for name in found.places] + [picture]
     cells = [done.stem, claims[0].claim, "holds", "12", claims[1].claim, "does not hold here"]
-    cells += [failed.stem, "failed", "1", waiting.stem, "not run", "0", empty.stem, "done", "2"]
+    cells += [failed.stem, "failed", "1", waiting.stem, "not run", "0", empty.stem, "drawn", "2"]
     assert [cell for cell in found.cells if cell.strip()] == cells
     for part in ("z &lt; 3", "Traceback &lt;module&gt;", f"python scripts/{done.name} --quick"):
         assert part in text
