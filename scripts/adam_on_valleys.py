@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main
+from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, simulate
 
 import fastsched as fs
 
@@ -93,7 +93,7 @@ def run(kind: str, position: str, place: Valley, peak: float, n: int, seed: int)
         record=[STEPS],
         measures=fs.Loss((0.5,)),
     )
-    return fs.run(question, progress=False)
+    return simulate(question)
 
 
 def best_loss(kind: str, position: str, place: Valley, trajectories: int) -> Loss:

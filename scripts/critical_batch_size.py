@@ -27,7 +27,17 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 from fastsched.result import Result
@@ -154,7 +164,7 @@ def sample(method: str, batch: int, tuned: Tuned, trajectories: int) -> Passage:
         record=[end],
         measures=MEASURES,
     )
-    result = fs.run(study, progress=False)
+    result = simulate(study)
     z = float(result.z_scores["loss"][0])
     return Passage(z, float(result["hitting_time"]), float(result["hitting_time_se"]))
 
@@ -183,7 +193,7 @@ def pair_studies(rate: float, length: int, trajectories: int) -> tuple[fs.Study,
 
 def run_pair(rate: float, length: int, trajectories: int) -> Pair:
     studies = pair_studies(rate, length, trajectories)
-    return Pair(studies, tuple(fs.run(study, progress=False) for study in studies))
+    return Pair(studies, tuple(simulate(study) for study in studies))
 
 
 def largest_rate(length: int) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numba
 import numpy as np
-from study import COLOURS, Outcome, main, with_error
+from study import COLOURS, Outcome, main, simulate, with_error
 
 import fastsched as fs
 from fastsched.result import Result
@@ -147,7 +147,7 @@ def study(quick: bool) -> Outcome:
         results = {}
         for schedule, rate in (("constant", lr), ("cosine", fs.Cosine(lr, steps))):
             question = fs.Study(landscape, fs.SGD(rate, momentum=0.9), steps, n, record=48)
-            results[schedule] = fs.run(question, progress=False)
+            results[schedule] = simulate(question)
         last = [result.data.isel(step=-1) for result in results.values()]
         rows.append([name, *(with_error(float(x["loss"]), float(x["loss_se"])) for x in last)])
         draw(ax, name, results)

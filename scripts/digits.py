@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, Outcome, main, with_error
+from study import COLOURS, Outcome, main, simulate, with_error
 
 import fastsched as fs
 from fastsched.result import Result
@@ -59,11 +59,10 @@ def run_pair(data: fs.Dataset, rate: float, steps: int, n: int) -> dict[str, dic
     }
     return {
         kind: {
-            name: fs.run(
+            name: simulate(
                 fs.Study(
                     landscape, fs.SGD(lr), steps, n, batch_size=BATCH, measures=measures, record=48
-                ),
-                progress=False,
+                )
             )
             for name, lr in schedules(rate, steps).items()
         }
@@ -111,7 +110,7 @@ def rest_rows(pixels: np.ndarray, digits: np.ndarray, rate: float, steps: int, n
                 record=[steps],
             )
             row = [f"{digit} against the rest", "with replacement", name]
-            rows.append([*row, *ends(fs.run(question, progress=False), least)])
+            rows.append([*row, *ends(simulate(question), least)])
     return rows
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, Outcome, main
+from study import COLOURS, Outcome, main, simulate
 
 import fastsched as fs
 from fastsched.kernels.reference import Draws
@@ -80,7 +80,7 @@ def curves(ax: plt.Axes, landscape: fs.Landscape, rates: tuple[float, ...], n: i
     """Draw the loss of SGD at some rates, with the exact mean where there is one."""
     for lr, colour in zip(rates, COLOURS, strict=False):
         question = fs.Study(landscape, fs.SGD(lr), 1000, n, record=40)
-        result = fs.run(question, progress=False)
+        result = simulate(question)
         step, mean = result["step"].values[1:], result["loss"].values[1:]
         error = 2 * result["loss_se"].values[1:]
         ax.fill_between(step, mean - error, mean + error, color=colour, alpha=0.4, linewidth=0)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, Outcome, main, with_error
+from study import COLOURS, Outcome, main, simulate, with_error
 from tqdm import tqdm
 
 import fastsched as fs
@@ -63,11 +63,10 @@ def run_curve(
         exact = fs.exact(study)
         losses.append(exact["loss"].values[1:])
         if seed == 0:
-            sampled = fs.run(
+            sampled = simulate(
                 study.replace(
                     steps=int(sampled_flops / features), trajectories=TRAJECTORIES, record=12
-                ),
-                progress=False,
+                )
             )
     step, later = exact["step"].values[1:], sampled["step"].values[1:]
     return Curve(

@@ -25,7 +25,17 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 from fastsched.result import Result
@@ -107,7 +117,7 @@ def run(family: Family, steps: int, trajectories: int) -> Run:
         record=record,
         measures=measures,
     )
-    result, exact = fs.run(study, progress=False), fs.exact(study)["loss"].values
+    result, exact = simulate(study), fs.exact(study)["loss"].values
     decade = [np.searchsorted(record, steps // 10), -1]
     loss, error = result["loss"].values[decade], result["loss_se"].values[decade]
     return Run(

@@ -30,7 +30,17 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.optimize import minimize_scalar
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 
@@ -136,7 +146,7 @@ def tune(shape: Shape, setting: Setting) -> fs.Schedule:
 
 def enter(schedule: fs.Schedule, setting: Setting, trajectories: int) -> Entry:
     study = problem(schedule, setting, trajectories // GROUPS)
-    results = [fs.run(study.replace(seed=seed), progress=False) for seed in range(GROUPS)]
+    results = [simulate(study.replace(seed=seed)) for seed in range(GROUPS)]
     errors = np.stack([result["loss_se"].values for result in results])
     return Entry(
         schedule,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import matplotlib
 import matplotlib.pyplot as plt
 
+import fastsched as fs
 from fastsched.result import format_table
 
 STYLE = matplotlib.rc_params_from_file(
@@ -47,6 +48,14 @@ class Outcome(NamedTuple):
     figure: plt.Figure
     table: Sequence[Sequence[str]]
     findings: Sequence[Finding]
+
+
+def simulate(question: fs.Study) -> fs.Result:
+    """Return the result of a study with all its trajectories; else raise KeyboardInterrupt."""
+    result = fs.run(question, progress=False)
+    if not result.complete:
+        raise KeyboardInterrupt
+    return result
 
 
 def verdict(holds: Sequence[bool]) -> str:

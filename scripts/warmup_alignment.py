@@ -29,7 +29,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
-from study import COLOURS, Finding, Outcome, main, verdict, with_error
+from study import COLOURS, Finding, Outcome, main, simulate, verdict, with_error
 
 import fastsched as fs
 
@@ -108,7 +108,7 @@ Results = dict[tuple[float, int], fs.Result]  # by peak and length of the warm-u
 
 def run_case(case: Case, trajectories: int) -> Results:
     return {
-        (peak, warmup): fs.run(case.study(peak, warmup, trajectories), progress=False)
+        (peak, warmup): simulate(case.study(peak, warmup, trajectories))
         for peak, warmup in itertools.product(case.peaks, WARMUPS)
     }
 

@@ -20,7 +20,17 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 
@@ -89,7 +99,7 @@ def run(kind: str, rule: Rule, trajectories: int, **landscape: object) -> fs.Res
         record=np.arange(0, STEPS + 1, 20),
         measures=fs.Loss(()),
     )
-    return fs.run(question, progress=False)
+    return simulate(question)
 
 
 def idle_weights(kind: str, rule: Rule, trajectories: int) -> Curve:

@@ -14,6 +14,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+import fastsched as fs
+
 FOLDER = Path(__file__).parents[1] / "scripts"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in ("all", "study"))
 
@@ -93,6 +95,17 @@ def test_main_prints_draws_and_records(scripts, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         helper.main(study)
     assert asked == [True]
+
+
+def test_an_interrupted_run_ends_the_script(scripts, monkeypatch):
+    helper = scripts("study")
+    study = fs.Study(fs.Quadratic([1.0]), fs.SGD(0.1), 5, 16)
+    result = helper.simulate(study)
+    assert result.trajectories == 16
+    partial = fs.Result(study, result.data.assign_attrs(complete=0))
+    monkeypatch.setattr(fs, "run", lambda *args, **options: partial)
+    with pytest.raises(KeyboardInterrupt):
+        helper.simulate(study)
 
 
 def test_index(scripts, tmp_path):
