@@ -88,6 +88,7 @@ async def run(script: Path, quick: bool, folder: Path, slots: asyncio.Semaphore)
     record = f"{script.stem}.json"
     options = [*["--quick"] * quick, "-o", Entry(script).picture, "--json", record]
     threads = str(max(1, numba.get_num_threads() // AT_A_TIME))
+    settings = {"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "MPLBACKEND": "Agg"}
     async with slots:
         for old in (Entry(script).picture, record):
             (folder / old).unlink(missing_ok=True)
@@ -97,7 +98,7 @@ async def run(script: Path, quick: bool, folder: Path, slots: asyncio.Semaphore)
             str(script.resolve()),
             *options,
             cwd=folder,
-            env={**os.environ, "NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            env=os.environ | settings,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for this process

@@ -247,7 +247,7 @@ def draw(contests: Sequence[Contest]) -> plt.Figure:
     curves.set(ylabel="loss (mean ± 2 standard errors)", xlim=(0.9, None))
     rates.plot(optimum.values(setting.steps), "k--", label="optimum")
     rates.set(xlabel="step", ylabel="learning rate", title=f"tuned rates, {setting}")
-    rates.set(ylim=(0, 1.1 * max(entries[name].schedule(0) for name in DRAWN)))
+    rates.set_ylim(bottom=0)
     names = contests[-1].ranking(SHAPES)[::-1]
     for colour, marker, contest in zip(COLOURS, "osD^", contests, strict=False):
         loss = np.array([contest.entries[name].loss[-1] for name in names]) / contest.least

@@ -84,7 +84,7 @@ def argument_parser(description: str | None, output: str, what: str) -> argparse
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer trajectories, in seconds")
+    parser.add_argument("--quick", action="store_true", help="smaller runs, wider errors")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path(output), help=f"{what} (default %(default)s)"
     )
