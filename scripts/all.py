@@ -85,12 +85,12 @@ def scripts() -> list[Path]:
 
 async def run(script: Path, quick: bool, folder: Path, slots: asyncio.Semaphore) -> Entry:
     """Run a script by itself, in the folder."""
-    record = f"{script.stem}.json"
-    options = [*["--quick"] * quick, "-o", Entry(script).picture, "--json", record]
+    entry, record = Entry(script), f"{script.stem}.json"
+    options = [*["--quick"] * quick, "-o", entry.picture, "--json", record]
     threads = str(max(1, numba.get_num_threads() // AT_A_TIME))
     settings = {"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "MPLBACKEND": "Agg"}
     async with slots:
-        for old in (Entry(script).picture, record):
+        for old in (entry.picture, record):
             (folder / old).unlink(missing_ok=True)
         started = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
@@ -112,12 +112,12 @@ async def run(script: Path, quick: bool, folder: Path, slots: asyncio.Semaphore)
     findings = []
     if (folder / record).exists():
         findings = [Finding(**each) for each in json.loads((folder / record).read_text("utf-8"))]
-    return Entry(
-        script,
-        FAILED if failed else DONE,
-        findings,
-        (output + errors if failed else output).decode(errors="replace").strip(),
-        time.perf_counter() - started,
+    printed = output + errors if failed else output
+    return entry._replace(
+        state=FAILED if failed else DONE,
+        findings=findings,
+        printed=printed.decode(errors="replace").strip(),
+        seconds=time.perf_counter() - started,
     )
 
 
