@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from fastsched.schedules import (
     WarmRestarts,
 )
 from fastsched.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DIM = 1000
 EXPONENT = 1.3
@@ -52,15 +56,27 @@ def zoo(steps: int = STEPS, peak: float = PEAK) -> dict[str, Schedule]:
 
 def demo(output: Path, trajectories: int = 20_000, progress: bool = True) -> dict[str, Result]:
     """Run the zoo, print its table and write its picture to `output`."""
-    landscape = Quadratic(
-        curvature=np.arange(1.0, DIM + 1) ** -EXPONENT, noise="hessian", start=Normal(0.0, 1.0)
-    )
-    schedules = zoo()
     print(
         f"noisy quadratic, d = {DIM}, curvature i^-{EXPONENT}, noise covariance H / {BATCH_SIZE}; "
         f"SGD, {STEPS} steps, {trajectories:,} trajectories each"
     )
     started = time.perf_counter()
+    results = run_zoo(trajectories, progress)
+    seconds = time.perf_counter() - started
+    print("\n".join(["", *format_table(zoo_table(results)), ""]))
+    updates = sum(r.trajectories for r in results.values()) * DIM * STEPS
+    print(f"{updates:.3g} coordinate updates in {seconds:.1f} s")
+    draw_zoo(results).savefig(output, dpi=110)
+    print(f"picture: {output}")
+    return results
+
+
+def run_zoo(trajectories: int, progress: bool) -> dict[str, Result]:
+    """Return the results of the schedules; of those before an interruption, if there is one."""
+    landscape = Quadratic(
+        curvature=np.arange(1.0, DIM + 1) ** -EXPONENT, noise="hessian", start=Normal(0.0, 1.0)
+    )
+    schedules = zoo()
     results = {}
     for k, (name, schedule) in enumerate(schedules.items()):
         if progress:
@@ -70,18 +86,19 @@ def demo(output: Path, trajectories: int = 20_000, progress: bool = True) -> dic
         if not results[name].complete:
             print("interrupted: the table shows what was finished")
             break
-    seconds = time.perf_counter() - started
-    print("\n".join(["", *format_table(_table(results)), ""]))
-    updates = sum(r.trajectories for r in results.values()) * DIM * STEPS
-    print(f"{updates:.3g} coordinate updates in {seconds:.1f} s")
-    plot_zoo(
-        results, f"Noisy quadratic, d = {DIM}: {trajectories:,} trajectories per schedule"
-    ).savefig(output, dpi=110)
-    print(f"picture: {output}")
     return results
 
 
-def _table(results: Mapping[str, Result]) -> list[list[str]]:
+def draw_zoo(results: Mapping[str, Result]) -> Figure:
+    """Draw the results, a panel for each."""
+    trajectories = next(iter(results.values())).study.trajectories
+    return plot_zoo(
+        results, f"Noisy quadratic, d = {DIM}: {trajectories:,} trajectories per schedule"
+    )
+
+
+def zoo_table(results: Mapping[str, Result]) -> list[list[str]]:
+    """Return the final losses of the results, and when they meet `TARGET`."""
     rows = [["schedule", "final loss", "+-", "exact", "z", "std", "5 %", "95 %"]]
     rows[0] += [f"steps to {TARGET:g}", "+-"]
     for name, result in results.items():

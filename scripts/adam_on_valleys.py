@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main
+from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, simulate
 
 import fastsched as fs
 
@@ -93,7 +93,7 @@ def run(kind: str, position: str, place: Valley, peak: float, n: int, seed: int)
         record=[STEPS],
         measures=fs.Loss((0.5,)),
     )
-    return fs.run(question, progress=False)
+    return simulate(question)
 
 
 def best_loss(kind: str, position: str, place: Valley, trajectories: int) -> Loss:
@@ -191,7 +191,8 @@ def study(quick: bool) -> Outcome:
         HOLDS if worst <= THRESHOLD else DOES_NOT_HOLD,
         f"mean losses against the exact one of both: largest |z| of {len(z)} is {worst:.1f}",
     )
-    axes[0].set_ylabel(f"median loss above the least one after {STEPS} steps")
+    axes[0].set_ylabel("median loss above the least (± 2 standard errors)")
+    figure.suptitle(f"After {STEPS} steps at the best peak rate")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return Outcome(figure, table, [same, *findings])

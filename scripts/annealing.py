@@ -22,7 +22,17 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 from warm_restarts_escape import DEEPEST, FIELD, WELLS, exact_law
 
 import fastsched as fs
@@ -66,7 +76,7 @@ def escape_rates(steps: int, n: int) -> Escapes:
                 record=2,
                 measures=(fs.Loss(()), fs.Escape(radius=2.0, center=-1.0)),
             )
-            run = fs.run(study, progress=False)
+            run = simulate(study)
             chain = fs.theory.double_well_chain(rate, noise, level=1.0)
             survival = chain.survival(np.arange(steps + 1), -1.0)
             exact = (1 - survival[-1]) / survival[:-1].sum()
@@ -155,7 +165,7 @@ def deepest(
                 record=2,
                 measures=(fs.Basins(), fs.Escape()),
             )
-            p = float(fs.run(study, progress=False)["basin_final"][basin])
+            p = float(simulate(study)["basin_final"][basin])
             fractions.setdefault(name, []).append(np.array([p, np.sqrt(p * (1 - p) / n)]))
     return {name: np.transpose(values) for name, values in fractions.items()}
 
@@ -199,7 +209,7 @@ def flow_error(rates: Array) -> Array:
             record=2,
             measures=(fs.Loss(()), fs.Escape(radius=2.0, center=-1.0)),
         )
-        errors.append(abs(float(fs.run(study, progress=False)["loss"][-1]) - flow))
+        errors.append(abs(float(simulate(study)["loss"][-1]) - flow))
     return np.array(errors)
 
 
@@ -233,7 +243,8 @@ def draw(
         style = {"fmt": "o", "ms": 4, "color": COLOURS[k]}
         left.errorbar(INVERSE_TEMPERATURES, measured, error, **style, label=f"rate {rate:g}")
         left.plot(INVERSE_TEMPERATURES, escapes.exact[k], "--", color=COLOURS[k], linewidth=1)
-    left.set(yscale="log", xlabel="inverse temperature 1/D", ylabel="escapes per unit of time")
+    left.set(yscale="log", xlabel="inverse temperature 1/D")
+    left.set_ylabel("escapes per unit of time, 1/η updates")
     left.set_title("double well (dashed: exact chain)")
     left.legend()
     for (name, found), colour in zip(wells.items(), COLOURS, strict=False):

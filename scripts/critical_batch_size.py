@@ -27,7 +27,17 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 from fastsched.result import Result
@@ -154,7 +164,7 @@ def sample(method: str, batch: int, tuned: Tuned, trajectories: int) -> Passage:
         record=[end],
         measures=MEASURES,
     )
-    result = fs.run(study, progress=False)
+    result = simulate(study)
     z = float(result.z_scores["loss"][0])
     return Passage(z, float(result["hitting_time"]), float(result["hitting_time_se"]))
 
@@ -183,7 +193,7 @@ def pair_studies(rate: float, length: int, trajectories: int) -> tuple[fs.Study,
 
 def run_pair(rate: float, length: int, trajectories: int) -> Pair:
     studies = pair_studies(rate, length, trajectories)
-    return Pair(studies, tuple(fs.run(study, progress=False) for study in studies))
+    return Pair(studies, tuple(simulate(study) for study in studies))
 
 
 def largest_rate(length: int) -> float:
@@ -228,7 +238,8 @@ def draw_steps(ax: plt.Axes, dim: int, best: dict[str, dict[int, Tuned]]) -> Non
         ax.plot(list(by_batch), steps, "--", color=colour, label=f"{method}, exact")
     batches = np.array(list(by_batch))
     least = min(tuned.steps for tuned in best["heavy ball"].values())
-    ax.plot(batches, dim / (2 * TARGETS[dim] * batches), "k", linewidth=1, label="d / (2 C B)")
+    bound = dim / (2 * TARGETS[dim] * batches)
+    ax.plot(batches, bound, "k", linewidth=1, label="information bound d / (2 C B)")
     ax.axvline(critical_batch(best["SGD"]), color="0.5", linestyle=":", label="critical batch size")
     ax.set_xscale("log", base=2)
     ax.set(yscale="log", xlabel="batch size", ylabel="steps to the target", ylim=(least / 3, None))
@@ -257,10 +268,11 @@ def draw(
             label = f"{kind}, $\\eta_0$ = {rate:g}"
             axes[2].errorbar(seen, loss, error, fmt=marker, ms=4, color=colour, label=label)
             axes[2].plot(seen, result.exact["loss"], "--", color=colour, linewidth=1)
-    axes[2].set(yscale="log", xlabel="samples seen")
-    axes[2].set(ylabel="loss (mean ± 2 standard errors)", title="rate decay, batch growth")
-    for ax in axes:
-        ax.legend()
+    axes[2].set(yscale="log", xlabel="samples seen", ylabel="loss (mean ± 2 standard errors)")
+    axes[2].set_title("rate decay, batch growth (dashed: exact)")
+    axes[2].legend()
+    handles, labels = axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 

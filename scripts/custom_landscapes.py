@@ -8,18 +8,13 @@ SGD with momentum runs at a constant and at a cosine rate. Prints the final loss
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numba
 import numpy as np
+from study import COLOURS, Outcome, main, simulate, with_error
 
 import fastsched as fs
-from fastsched.result import Result, format_table
-
-# Okabe & Ito's palette.
-COLOURS = {"constant": "#0072B2", "cosine": "#D55E00"}
+from fastsched.result import Result
 
 # A teacher network's answers, with noise, which the student below is to learn.
 INPUTS, HIDDEN, ROWS, BATCH = 3, 6, 128, 8
@@ -122,8 +117,8 @@ def landscapes() -> dict[str, tuple[fs.Custom, float, int]]:
 
 
 def draw(ax: plt.Axes, name: str, results: dict[str, Result]) -> None:
-    for schedule, result in results.items():
-        colour, step = COLOURS[schedule], result["step"].values[1:]
+    for (schedule, result), colour in zip(results.items(), COLOURS, strict=False):
+        step = result["step"].values[1:]
         low, high = (result["loss_quantile"].sel(quantile=q).values[1:] for q in (0.05, 0.95))
         ax.fill_between(
             step,
@@ -140,39 +135,28 @@ def draw(ax: plt.Axes, name: str, results: dict[str, Result]) -> None:
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("step (updates)")
-    ax.set_title(name, fontsize="medium")
+    ax.set_title(name)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer trajectories")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("custom_landscapes.png"), help="the figure"
-    )
-    arguments = parser.parse_args()
-    n = 256 if arguments.quick else 4096
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
-    rows = [["landscape", "constant", "+-", "cosine", "+-"]]
+def study(quick: bool) -> Outcome:
+    n = 256 if quick else 4096
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.4))
+    rows = [["landscape", "loss at a constant rate", "at a cosine rate"]]
     for ax, (name, (landscape, lr, steps)) in zip(axes, landscapes().items(), strict=True):
         landscape.check_gradient(samples=2000)
         results = {}
-        row = [name]
         for schedule, rate in (("constant", lr), ("cosine", fs.Cosine(lr, steps))):
-            study = fs.Study(landscape, fs.SGD(rate, momentum=0.9), steps, n, record=48)
-            results[schedule] = result = fs.run(study, progress=False)
-            last = result.data.isel(step=-1)
-            row += [f"{float(last['loss']):.5f}", f"{float(last['loss_se']):.0e}"]
-        rows.append(row)
+            question = fs.Study(landscape, fs.SGD(rate, momentum=0.9), steps, n, record=48)
+            results[schedule] = simulate(question)
+        last = [result.data.isel(step=-1) for result in results.values()]
+        rows.append([name, *(with_error(float(x["loss"]), float(x["loss_se"])) for x in last)])
         draw(ax, name, results)
     axes[0].set_ylabel("loss")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     figure.suptitle("Your own landscapes: SGD with momentum 0.9")
-    figure.savefig(arguments.output, dpi=130)
-    print("every gradient agrees with finite differences of its loss; final losses:")
-    print("\n".join(format_table(rows)))
-    print(f"figure: {arguments.output}")
+    return Outcome(figure, rows, [])
 
 
 if __name__ == "__main__":
-    main()
+    main(study)

@@ -10,21 +10,17 @@ its exact theory. Then each digit against the rest. Prints tables and draws the 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
+from study import COLOURS, Outcome, main, simulate, with_error
 
 import fastsched as fs
-from fastsched.result import Result, format_table
+from fastsched.result import Result
 
 PAIR = (3, 8)
 BATCH = 16
 L2 = 0.01
-
-# Okabe & Ito's palette.
-COLOURS = {"constant": "#0072B2", "cosine": "#D55E00"}
+MODEL = "quadratic model"
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
@@ -59,15 +55,14 @@ def run_pair(data: fs.Dataset, rate: float, steps: int, n: int) -> dict[str, dic
     landscapes = {
         "with replacement": (data, (fs.Loss(), fs.TestLoss())),
         "in epochs": (shuffled, (fs.Loss(), fs.TestLoss())),
-        "quadratic model": (fs.Quadratic.from_dataset(data), (fs.Loss(),)),
+        MODEL: (fs.Quadratic.from_dataset(data), (fs.Loss(),)),
     }
     return {
         kind: {
-            name: fs.run(
+            name: simulate(
                 fs.Study(
                     landscape, fs.SGD(lr), steps, n, batch_size=BATCH, measures=measures, record=48
-                ),
-                progress=False,
+                )
             )
             for name, lr in schedules(rate, steps).items()
         }
@@ -75,93 +70,99 @@ def run_pair(data: fs.Dataset, rate: float, steps: int, n: int) -> dict[str, dic
     }
 
 
-def pair_table(results: dict[str, dict[str, Result]], least: float) -> list[list[str]]:
-    rows = [
-        ["batches drawn", "rate", "loss above the least", "+-", "test loss", "+-", "exact", "z"]
-    ]
+def pair_rows(results: dict[str, dict[str, Result]], least: float) -> list[list[str]]:
+    """Return the rows of the table for the pair of digits."""
+    rows = []
     for kind, by_rate in results.items():
         for name, result in by_rate.items():
-            last = result.data.isel(step=-1)
-            model = kind == "quadratic model"
-            excess = float(last["loss"]) - (0 if model else least)
-            row = [kind, name, f"{excess:.3e}", f"{float(last['loss_se']):.0e}"]
-            if model and result.exact is not None:
-                exact, z = result.exact["loss"][-1], result.z_scores["loss"][-1]
-                row += ["", "", f"{float(exact):.3e}", f"{float(z):.1f}"]
-            else:
-                row += [f"{float(last['test_loss']):.4f}", f"{float(last['test_loss_se']):.0e}"]
-                row += ["", ""]
-            rows.append(row)
+            row = [f"{PAIR[0]} against {PAIR[1]}", kind, name]
+            rows.append([*row, *ends(result, 0.0 if kind == MODEL else least)])
     return rows
 
 
-def draw(results: dict[str, dict[str, Result]], least: float, output: Path) -> None:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-    styles = {"with replacement": "-", "in epochs": "--", "quadratic model": ":"}
-    for kind, by_rate in results.items():
-        for name, result in by_rate.items():
-            step = result["step"].values[1:]
-            excess = result["loss"].values[1:] - (0 if kind == "quadratic model" else least)
-            label = f"{name} rate, {kind}"
-            left.plot(step, excess, styles[kind], color=COLOURS[name], label=label)
-            band = 2 * result["loss_se"].values[1:]
-            left.fill_between(
-                step, excess - band, excess + band, color=COLOURS[name], alpha=0.3, linewidth=0
-            )
-            if "test_loss" in result.data:
-                test = result["test_loss"].values[1:]
-                right.plot(step, test, styles[kind], color=COLOURS[name], label=label)
-    left.set_ylabel("loss above the least")
-    right.set_ylabel("test loss")
-    for ax in (left, right):
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xlabel("step (updates)")
-    left.legend(frameon=False, fontsize="small")
-    figure.suptitle(f"Digits {PAIR[0]} and {PAIR[1]}: logistic regression, batches of {BATCH}")
-    figure.savefig(output, dpi=130)
+def ends(result: Result, least: float) -> list[str]:
+    """Return the cells of the losses at the end and of their exact values."""
+    last = result.data.isel(step=-1)
+    error = float(last["loss_se"])
+    cells = [with_error(float(last["loss"]) - least, error)]
+    has_test = "test_loss" in last
+    cells += [with_error(float(last["test_loss"]), float(last["test_loss_se"])) if has_test else ""]
+    if result.exact is None:
+        return [*cells, "", ""]
+    exact, z = result.exact["loss"][-1], result.z_scores["loss"][-1]
+    return [*cells, f"{float(exact):.3e}", f"{float(z):.1f}"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer steps and trajectories")
-    parser.add_argument("-o", "--output", type=Path, default=Path("digits.png"), help="the figure")
-    arguments = parser.parse_args()
-    steps, n = (2000, 256) if arguments.quick else (10_000, 1024)
-    pixels, digits = load()
-
-    chosen = np.isin(digits, PAIR)
-    data = classes(pixels[chosen], digits[chosen] == PAIR[0])
-    rate = 0.5 / float(np.linalg.eigvalsh(data.hessian())[-1])
-    least = float(data.reference_loss(data.minimizer()[None])[0])
-    results = run_pair(data, rate, steps, n)
-    print(f"digits {PAIR[0]} and {PAIR[1]}, {len(data.inputs)} rows, least loss {least:.5f}")
-    print("\n".join(format_table(pair_table(results, least))))
-    draw(results, least, arguments.output)
-
-    print("\neach digit against the rest, the loss after the last step")
-    rows = [["digit", "least loss", "constant", "+-", "cosine", "+-", "test, cosine", "+-"]]
+def rest_rows(pixels: np.ndarray, digits: np.ndarray, rate: float, steps: int, n: int) -> list:
+    """Return the rows of the table for each digit against the rest."""
+    rows = []
     for digit in range(10):
         data = classes(pixels, digits == digit)
-        best = float(data.reference_loss(data.minimizer()[None])[0])
-        row = [str(digit), f"{best:.5f}"]
-        for lr in schedules(rate, steps).values():
-            study = fs.Study(
+        least = least_loss(data)
+        for name, lr in schedules(rate, steps).items():
+            question = fs.Study(
                 data,
                 fs.SGD(lr),
                 steps,
-                n // 8,
+                n,
                 batch_size=BATCH,
                 measures=(fs.Loss(()), fs.TestLoss()),
                 record=[steps],
             )
-            last = fs.run(study, progress=False).data.isel(step=0)
-            row += [f"{float(last['loss']):.5f}", f"{float(last['loss_se']):.0e}"]
-        row += [f"{float(last['test_loss']):.5f}", f"{float(last['test_loss_se']):.0e}"]
-        rows.append(row)
-    print("\n".join(format_table(rows)))
-    print(f"figure: {arguments.output}")
+            row = [f"{digit} against the rest", "with replacement", name]
+            rows.append([*row, *ends(simulate(question), least)])
+    return rows
+
+
+def draw(results: dict[str, dict[str, Result]], least: float) -> plt.Figure:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8))
+    styles = {"with replacement": "-", "in epochs": "--", MODEL: ":"}
+    for kind, by_rate in results.items():
+        for (name, result), colour in zip(by_rate.items(), COLOURS, strict=False):
+            shown = {"color": colour, "linestyle": styles[kind], "label": f"{name} rate, {kind}"}
+            draw_curve(left, result, "loss", 0.0 if kind == MODEL else least, shown)
+            if "test_loss" in result.data:
+                draw_curve(right, result, "test_loss", 0.0, shown)
+            if result.exact is not None:
+                exact = result.exact["loss"].values[1:]
+                left.plot(result["step"].values[1:], exact, color="black", linewidth=0.8, zorder=1)
+    left.plot([], [], color="black", linewidth=0.8, label=f"{MODEL}, exact")
+    left.set(ylabel="loss above the least", title="training rows")
+    right.set(ylabel="test loss", title="test rows")
+    for ax in (left, right):
+        ax.set(xscale="log", yscale="log", xlabel="step (updates)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.suptitle(
+        f"Digits {PAIR[0]} and {PAIR[1]}: logistic regression, batches of {BATCH}; "
+        "bands are ± 2 standard errors"
+    )
+    return figure
+
+
+def draw_curve(ax: plt.Axes, result: Result, name: str, base: float, shown: dict) -> None:
+    """Draw a loss above a base, with its band."""
+    step, value = result["step"].values[1:], result[name].values[1:] - base
+    band = 2 * result[f"{name}_se"].values[1:]
+    ax.plot(step, value, **shown)
+    ax.fill_between(step, value - band, value + band, color=shown["color"], alpha=0.3, linewidth=0)
+
+
+def least_loss(data: fs.Dataset) -> float:
+    return float(data.reference_loss(data.minimizer()[None])[0])
+
+
+def study(quick: bool) -> Outcome:
+    steps, n = (2000, 256) if quick else (10_000, 1024)
+    pixels, digits = load()
+    chosen = np.isin(digits, PAIR)
+    data = classes(pixels[chosen], digits[chosen] == PAIR[0])
+    rate = 0.5 / float(np.linalg.eigvalsh(data.hessian())[-1])
+    least = least_loss(data)
+    results = run_pair(data, rate, steps, n)
+    heads = ["digits", "batches drawn", "rate", "loss above the least", "test loss", "exact", "z"]
+    rows = [heads, *pair_rows(results, least), *rest_rows(pixels, digits, rate, steps, n // 8)]
+    return Outcome(draw(results, least), rows, [])
 
 
 if __name__ == "__main__":
-    main()
+    main(study)

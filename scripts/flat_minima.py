@@ -29,7 +29,17 @@ import functools
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 from fastsched.landscapes import Minima
@@ -96,7 +106,7 @@ def run_wells(
         record=2,
         measures=(fs.Basins(), fs.Sharpness()),
     )
-    return fs.run(study, progress=False)
+    return simulate(study)
 
 
 def flat_share(batches: tuple[int, ...], time: float, n: int) -> dict[str, Array]:
@@ -128,7 +138,7 @@ def field_ends(seeds: range, peak: float, steps: int, n: int) -> dict[str, Array
         of_minima = np.stack([minima.curvatures.sum(axis=1), minima.losses])
         for name, schedule in schedules(peak, steps).items():
             study = fs.Study(landscape, fs.SGD(schedule), steps, n, record=2, measures=fs.Basins())
-            final = fs.run(study, progress=False)["basin_final"].values
+            final = simulate(study)["basin_final"].values
             ends.setdefault(name, []).append(of_minima @ final)
     return {name: np.transpose(values) for name, values in ends.items()}
 
@@ -269,7 +279,7 @@ def gaps(sets: int, steps: int, n: int) -> tuple[Array, Array, Array]:
                     record=[steps],
                     measures=(fs.Loss(()), fs.TestLoss()),
                 )
-                run = fs.run(study, progress=False)
+                run = simulate(study)
                 ends.append((float(run["test_loss"][0]), float(run["test_loss_se"][0])))
             trace = np.trace(data.hessian()) - l2 * data.dim
             table.append((trace, ends[0][0] - ends[1][0], ends[0][1] + ends[1][1]))
@@ -333,7 +343,7 @@ def draw(
     middle.axhline(0, color="black", linewidth=0.8)
     middle.axvline(0, color="black", linewidth=0.8)
     middle.set(xlabel="change of the final minimum's loss", ylabel="change of its trace")
-    middle.set_title("random fields: against the small rate")
+    middle.set_title("random fields (dots): against the small rate")
     middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13))
     for k, l2 in enumerate(L2):
         style = {"fmt": "o", "ms": 3, "color": COLOURS[k]}

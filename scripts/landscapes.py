@@ -9,19 +9,15 @@ Prints the minima of the landscapes that have several.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from study import COLOURS, Outcome, main, simulate
 
 import fastsched as fs
 from fastsched.kernels.reference import Draws
-from fastsched.landscapes import Minima
 
-# Okabe & Ito's palette.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 PATHS = 3
 
 WELLS = fs.Wells(
@@ -61,7 +57,7 @@ def contours(
     box: tuple[float, float, float, float],
     start: tuple[float, float],
     lr: float,
-    minima: Minima | None = None,
+    minima: np.ndarray,
 ) -> None:
     """Draw a loss of two parameters."""
     x, y = np.meshgrid(np.linspace(*box[:2], 160), np.linspace(*box[2:], 160))
@@ -72,8 +68,8 @@ def contours(
     for k, path in enumerate(np.moveaxis(descend(landscape, np.array(start), lr, 200), 1, 0)):
         ax.plot(*path.T, color="white", linewidth=0.8, alpha=0.9)
         ax.plot(*path[-1], "o", color="white", markersize=3, label="descents" if k == 0 else None)
-    if minima is not None:
-        ax.plot(*minima.locations.T, "*", color=COLOURS[1], markersize=9, markeredgecolor="black")
+    ax.plot(*minima.T, "*", color=COLOURS[1], markersize=9, markeredgecolor="black")
+    ax.grid(False)
     ax.set_xlim(*box[:2])
     ax.set_ylim(*box[2:])
     ax.set_xlabel("first parameter")
@@ -83,8 +79,8 @@ def contours(
 def curves(ax: plt.Axes, landscape: fs.Landscape, rates: tuple[float, ...], n: int) -> None:
     """Draw the loss of SGD at some rates, with the exact mean where there is one."""
     for lr, colour in zip(rates, COLOURS, strict=False):
-        study = fs.Study(landscape, fs.SGD(lr), 1000, n, record=40)
-        result = fs.run(study, progress=False)
+        question = fs.Study(landscape, fs.SGD(lr), 1000, n, record=40)
+        result = simulate(question)
         step, mean = result["step"].values[1:], result["loss"].values[1:]
         error = 2 * result["loss_se"].values[1:]
         ax.fill_between(step, mean - error, mean + error, color=colour, alpha=0.4, linewidth=0)
@@ -95,7 +91,7 @@ def curves(ax: plt.Axes, landscape: fs.Landscape, rates: tuple[float, ...], n: i
     ax.set_yscale("log")
     ax.set_xlabel("step (updates)")
     ax.set_ylabel("loss")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend()
 
 
 def double_well(ax: plt.Axes) -> None:
@@ -105,12 +101,12 @@ def double_well(ax: plt.Axes) -> None:
         landscape = fs.DoubleWell(noise=noise)
         path = descend(landscape, np.array([-1.0]), 0.1, 400)[:, :, 0]
         density, edges = np.histogram(path[50:], bins=40, range=(-1.7, 1.7), density=True)
-        label = f"visits, noise = {noise!r}"
+        label = f"visits, scaled; noise = {noise!r}"
         ax.stairs(0.15 * density - 0.25, edges, baseline=-0.25, color=colour, label=label)
     ax.set_ylim(-0.27, 0.3)
     ax.set_xlabel("first parameter")
     ax.set_ylabel("loss")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend()
 
 
 def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
@@ -121,10 +117,11 @@ def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
     targets = inputs.sum(axis=1) + rng.normal(size=500) > 0
     features = fs.RandomFeatures.power_law(400, 100, 1.0, 0.7)
     rosenbrock_valley = fs.Custom(rosenbrock_gradient, rosenbrock, 2, noise=0.3, minimum=1.0)
-    wells, minima = WELLS, WELLS.minima()
+    quadratic = fs.Quadratic([1.0, 0.15], noise=0.7)
+    wells, minima = WELLS, WELLS.minima().locations
     return {
         "Quadratic, d = 2": lambda ax: contours(
-            ax, fs.Quadratic([1.0, 0.15], noise=0.7), (-2, 2.5, -2, 2.5), (2.0, 2.0), 0.1
+            ax, quadratic, (-2, 2.5, -2, 2.5), (2.0, 2.0), 0.1, np.zeros((1, 2))
         ),
         "LeastSquares, d = 100": lambda ax: curves(
             ax, fs.LeastSquares(powers, 0.3), (0.2, 0.07, 0.02), n
@@ -141,39 +138,43 @@ def gallery(n: int) -> dict[str, Callable[[plt.Axes], None]]:
             ax, wells, (-3, 3, -1.8, 3), (0.2, 1.8), 0.1, minima
         ),
         "RandomField, d = 2": lambda ax: contours(
-            ax, FIELD, (-4, 4, -4, 4), (3.0, 3.0), 0.1, FIELD.minima()
+            ax, FIELD, (-4, 4, -4, 4), (3.0, 3.0), 0.1, FIELD.minima().locations
         ),
         "Custom: Rosenbrock's valley": lambda ax: contours(
-            ax, rosenbrock_valley, (-2, 2, -1, 3), (-1.5, 2.0), 0.03
+            ax, rosenbrock_valley, (-2, 2, -1, 3), (-1.5, 2.0), 0.03, np.ones((1, 2))
         ),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer trajectories")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("landscapes.png"), help="the figure"
-    )
-    arguments = parser.parse_args()
-    figure, axes = plt.subplots(3, 3, figsize=(13, 11), layout="constrained")
-    pictures = gallery(200 if arguments.quick else 4000)
-    for ax, (name, picture) in zip(axes.flat, pictures.items(), strict=True):
-        picture(ax)
-        ax.set_title(name, fontsize="medium")
-    figure.suptitle(
-        "Landscapes: noisy descents over contours (stars: minima); "
-        "SGD with its exact mean (dotted) where it is known"
-    )
-    figure.savefig(arguments.output, dpi=110)
+def table() -> list[list[str]]:
+    """Return the lowest minima of the landscapes that have several."""
+    rows = [["landscape", "minimum", "loss", "curvatures", "barriers to each"]]
     for name, landscape in (("Wells", WELLS), ("RandomField", FIELD)):
         minima = landscape.minima()
-        print(f"{name}: {len(minima.losses)} minima; losses and curvatures")
-        for loss, curvatures in zip(minima.losses[:4], minima.curvatures, strict=False):
-            print(f"  {loss:8.4f}   {np.array2string(curvatures, precision=3)}")
-    print(f"Wells: barriers\n{np.array2string(WELLS.barriers(), precision=3)}")
-    print(f"figure: {arguments.output}")
+        barriers = WELLS.barriers() if landscape is WELLS else [[]] * len(minima.losses)
+        for k, loss in enumerate(minima.losses[:4]):
+            place = f"{k + 1} of {len(minima.losses)}"
+            rows.append([name, place, f"{loss:.4f}", listed(minima.curvatures[k])])
+            rows[-1].append(listed(barriers[k]))
+    return rows
+
+
+def listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
+def study(quick: bool) -> Outcome:
+    figure, axes = plt.subplots(3, 3, figsize=(13, 11))
+    pictures = gallery(200 if quick else 4000)
+    for ax, (name, picture) in zip(axes.flat, pictures.items(), strict=True):
+        picture(ax)
+        ax.set_title(name)
+    figure.suptitle(
+        "Noisy descents over contours (dark: low; stars: minima); SGD, mean ± 2 standard errors, "
+        "with its exact mean (dotted) where it is known"
+    )
+    return Outcome(figure, table(), [])
 
 
 if __name__ == "__main__":
-    main()
+    main(study)

@@ -31,7 +31,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from critical_batch_size import SMALL, TARGETS, Tuned, problem, sample, steps_to_target, tune
 from scipy.optimize import minimize_scalar
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 
@@ -116,7 +126,7 @@ def descend(condition: float, momentum: float) -> Descent:
     curvature = np.geomspace(1 / condition, 1, 32)
     level = PRECISION * len(curvature) / 2
     study = noise_free(curvature, curvature**-0.5, rate, momentum, int(3 * law) + 100, level)
-    steps = int(fs.run(study, progress=False)["hitting_time"])
+    steps = int(simulate(study)["hitting_time"])
     before, after = fs.exact(study.replace(record=[steps - 1, steps], measures=fs.Loss(())))["loss"]
     return Descent(steps, bool(before > level >= after), law)
 
@@ -124,7 +134,7 @@ def descend(condition: float, momentum: float) -> Descent:
 def cross(momentum: float) -> Directions:
     """Run along directions of all rates at once."""
     study = noise_free(RATES, 1.0, 1.0, momentum, 3000, 0.0)
-    result = fs.run(study, progress=False)
+    result = simulate(study)
     every_step = study.replace(record=np.arange(study.steps + 1), measures=fs.Loss(()))
     outside = abs(fs.exact(every_step)["theta_mean"].values) > SETTLED
     return Directions(

@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from study import COLOURS, Finding, Outcome, main, verdict, with_error
+from study import COLOURS, Finding, Outcome, main, simulate, verdict, with_error
 
 import fastsched as fs
 from fastsched.theory.exact import linear_dynamics
@@ -112,7 +112,7 @@ def run_decays(trajectories: int) -> Runs:
         fall = fs.Exponential(1.0, np.exp(-1 / tau))
         shape = fs.Constant(1.0).then(fall, STEPS - FOLDS * tau)
         study = method.study(method.tuned(shape) * shape, np.array([0, STEPS]), trajectories)
-        return fs.run(study, progress=False)
+        return simulate(study)
 
     return {m: {f"tau {tau}": run(m, tau) for tau in TAUS} for m in METHODS}
 
@@ -123,9 +123,8 @@ def run_shapes(trajectories: int) -> Runs:
     for method in METHODS:
         area = method.tuned(SHAPES["step"]) * SHAPES["step"].values(STEPS).sum()
         results[method] = {
-            name: fs.run(
-                method.study(area / shape.values(STEPS).sum() * shape, RECORD, trajectories),
-                progress=False,
+            name: simulate(
+                method.study(area / shape.values(STEPS).sum() * shape, RECORD, trajectories)
             )
             for name, shape in SHAPES.items()
         }

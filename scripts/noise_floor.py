@@ -24,7 +24,17 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 
@@ -66,7 +76,7 @@ def run_all(trajectories: int) -> list[list[fs.Result]]:
     """Return the results, by rate and batch."""
     return [
         [
-            fs.run(
+            simulate(
                 fs.Study(
                     LANDSCAPE,
                     fs.SGD(rate),
@@ -76,8 +86,7 @@ def run_all(trajectories: int) -> list[list[fs.Result]]:
                     seed=i * len(BATCHES) + j,
                     record=RECORD,
                     measures=fs.Loss(()),
-                ),
-                progress=False,
+                )
             )
             for j, batch in enumerate(BATCHES)
         ]
@@ -195,7 +204,7 @@ def draw_descent(ax: plt.Axes, results: list[list[fs.Result]]) -> None:
         ax.plot(RECORD, result.exact["loss"], color="black", linestyle="--", linewidth=0.8)
     for k in (0, len(RATES) - 1):
         study = results[k][SHOWN].study.replace(trajectories=1, record=np.arange(1, STEPS, 2))
-        one = fs.run(study, progress=False)["loss"]
+        one = simulate(study)["loss"]
         ax.plot(one["step"], one, color=COLOURS[k], linewidth=0.5, alpha=0.6, zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel="loss", xlim=(1, STEPS))
     ax.set_title(f"batch {BATCHES[SHOWN]}: means and two trajectories (thin)")

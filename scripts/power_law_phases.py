@@ -11,23 +11,18 @@ exact loss of each number of features, Monte Carlo points with standard errors, 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from study import COLOURS, Outcome, main, simulate, with_error
 from tqdm import tqdm
 
 import fastsched as fs
-from fastsched.result import format_table
 
 PHASES = ((1.0, 0.3), (1.2, 0.8), (0.7, 0.9))
 TRAJECTORIES = 256
 RATE = 0.3  # times the inverse of the largest possible trace
-
-# Okabe & Ito's palette.
-FRONTIER, POINTS = "#D55E00", "#0072B2"
 
 
 class Curve(NamedTuple):
@@ -68,11 +63,10 @@ def run_curve(
         exact = fs.exact(study)
         losses.append(exact["loss"].values[1:])
         if seed == 0:
-            sampled = fs.run(
+            sampled = simulate(
                 study.replace(
                     steps=int(sampled_flops / features), trajectories=TRAJECTORIES, record=12
-                ),
-                progress=False,
+                )
             )
     step, later = exact["step"].values[1:], sampled["step"].values[1:]
     return Curve(
@@ -116,51 +110,6 @@ def fit(x: np.ndarray, y: np.ndarray) -> Fit:
     return Fit(float(coefficients[0]), float(np.sqrt(covariance[0, 0])), values)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer flops and sizes, 20 s")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("power_law_phases.png"), help="the figure"
-    )
-    arguments = parser.parse_args()
-    sizes = np.unique(np.geomspace(10, 320 if arguments.quick else 800, 12).astype(int))
-    flops, sampled, draws = (1e7, 3e5, 2) if arguments.quick else (1e8, 3e6, 4)
-    inputs = 5 * int(sizes[-1])
-    rows = [["alpha, beta", "phase", "loss exponent", "theory", "size exponent", "theory "]]
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
-    progress = tqdm(total=len(PHASES) * len(sizes), unit="size", disable=None, leave=False)
-    largest_z = 0.0
-    for ax, (alpha, beta) in zip(axes, PHASES, strict=True):
-        curves = []
-        for features in sizes.tolist():
-            curves.append(run_curve((alpha, beta), inputs, features, flops, sampled, draws))
-            progress.update()
-        theory = fs.theory.compute_optimal_exponents(alpha, beta)
-        x, loss, size = frontier(curves)
-        loss_fit, size_fit = fit(x, loss), fit(x, size)
-        rows.append(
-            [
-                f"{alpha:g}, {beta:g}",
-                theory.phase,
-                f"{loss_fit.exponent:.3f} +- {loss_fit.error:.3f}",
-                f"{theory.loss:.3f}",
-                f"{size_fit.exponent:.3f} +- {size_fit.error:.3f}",
-                f"{theory.size:.3f}",
-            ]
-        )
-        largest_z = max(largest_z, *(curve.largest_z for curve in curves))
-        draw(ax, curves, x, loss_fit, theory)
-    progress.close()
-    axes[0].set_ylabel("expected risk without label noise")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle("Power-law random features: one-pass SGD, and its compute-optimal frontier")
-    figure.savefig(arguments.output, dpi=130)
-    print("\n".join(format_table(rows)))
-    print(f"Monte Carlo against the exact loss: largest |z| = {largest_z:.1f}")
-    print(f"figure: {arguments.output}")
-
-
 def draw(
     ax: plt.Axes,
     curves: list[Curve],
@@ -182,18 +131,12 @@ def draw(
             curve.sampled,
             2 * curve.error,
             fmt=".",
-            color=POINTS,
+            color=COLOURS[0],
             markersize=3,
             elinewidth=0.8,
             label=f"{TRAJECTORIES} trajectories of one W, ± 2 standard errors" if k == 0 else None,
         )
-    ax.plot(
-        flops,
-        loss_fit.values,
-        color=FRONTIER,
-        linewidth=2.5,
-        label="fitted frontier",
-    )
+    ax.plot(flops, loss_fit.values, color=COLOURS[1], linewidth=2.5, label="fitted frontier")
     middle = len(flops) // 2
     ax.plot(
         flops,
@@ -206,11 +149,44 @@ def draw(
     ax.set_yscale("log")
     ax.set_ylim(bottom=0.3 * loss_fit.values[-1])
     ax.set_xlabel("flops (features x updates)")
-    ax.set_title(
-        f"phase {theory.phase}: fitted {loss_fit.exponent:.3f}, theory {theory.loss:.3f}",
-        fontsize="medium",
-    )
+    ax.set_title(f"phase {theory.phase}: fitted {loss_fit.exponent:.3f}, theory {theory.loss:.3f}")
+
+
+def study(quick: bool) -> Outcome:
+    sizes = np.unique(np.geomspace(10, 320 if quick else 800, 12).astype(int))
+    flops, sampled, draws = (1e7, 3e5, 2) if quick else (1e8, 3e6, 4)
+    inputs = 5 * int(sizes[-1])
+    rows = [["alpha, beta", "phase", "loss exponent", "theory", "size exponent", "theory "]]
+    rows[0].append("largest |z|")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.6))
+    progress = tqdm(total=len(PHASES) * len(sizes), unit="size", disable=None, leave=False)
+    for ax, (alpha, beta) in zip(axes, PHASES, strict=True):
+        curves = []
+        for features in sizes.tolist():
+            curves.append(run_curve((alpha, beta), inputs, features, flops, sampled, draws))
+            progress.update()
+        theory = fs.theory.compute_optimal_exponents(alpha, beta)
+        x, loss, size = frontier(curves)
+        loss_fit, size_fit = fit(x, loss), fit(x, size)
+        rows.append(
+            [
+                f"{alpha:g}, {beta:g}",
+                theory.phase,
+                with_error(loss_fit.exponent, loss_fit.error),
+                f"{theory.loss:.3f}",
+                with_error(size_fit.exponent, size_fit.error),
+                f"{theory.size:.3f}",
+                f"{max(curve.largest_z for curve in curves):.1f}",
+            ]
+        )
+        draw(ax, curves, x, loss_fit, theory)
+    progress.close()
+    axes[0].set_ylabel("expected risk without label noise")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.suptitle("Power-law random features: one-pass SGD, and its compute-optimal frontier")
+    return Outcome(figure, rows, [])
 
 
 if __name__ == "__main__":
-    main()
+    main(study)

@@ -25,7 +25,17 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 from fastsched.result import Result
@@ -107,7 +117,7 @@ def run(family: Family, steps: int, trajectories: int) -> Run:
         record=record,
         measures=measures,
     )
-    result, exact = fs.run(study, progress=False), fs.exact(study)["loss"].values
+    result, exact = simulate(study), fs.exact(study)["loss"].values
     decade = [np.searchsorted(record, steps // 10), -1]
     loss, error = result["loss"].values[decade], result["loss_se"].values[decade]
     return Run(
@@ -132,7 +142,10 @@ def draw(runs: dict[str, Run]) -> plt.Figure:
             step, error = r.result["step"], 2 * r.result["loss_se"]
             ax.errorbar(step, r.result["loss"], error, fmt=".", color=colour, label=name)
             ax.plot(step, r.exact, "--", color=colour, linewidth=1.2)
-            axes[2].plot(step, r.result["hitting_survival"], style, color=colour, label=name)
+            survival, band = r.result["hitting_survival"], 2 * r.result["hitting_survival_se"]
+            axes[2].plot(step, survival, style, color=colour, label=name)
+            shown = {"color": colour, "alpha": 0.2, "linewidth": 0}
+            axes[2].fill_between(step, survival - band, survival + band, **shown)
         ax.plot([], [], "k--", linewidth=1.2, label="exact")
         ax.set(xscale="log", yscale="log", xlabel="step")
         ax.legend(loc="lower left")
@@ -141,7 +154,7 @@ def draw(runs: dict[str, Run]) -> plt.Figure:
     axes[2].set(
         xscale="log",
         xlabel="step",
-        ylabel="fraction of trajectories",
+        ylabel="fraction of trajectories (± 2 standard errors)",
         title=f"not yet at loss {LEVEL:g} (dotted: conditions violated)",
     )
     axes[2].legend(loc="lower left")

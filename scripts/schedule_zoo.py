@@ -30,7 +30,17 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.optimize import minimize_scalar
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 
@@ -136,7 +146,7 @@ def tune(shape: Shape, setting: Setting) -> fs.Schedule:
 
 def enter(schedule: fs.Schedule, setting: Setting, trajectories: int) -> Entry:
     study = problem(schedule, setting, trajectories // GROUPS)
-    results = [fs.run(study.replace(seed=seed), progress=False) for seed in range(GROUPS)]
+    results = [simulate(study.replace(seed=seed)) for seed in range(GROUPS)]
     errors = np.stack([result["loss_se"].values for result in results])
     return Entry(
         schedule,
@@ -237,7 +247,7 @@ def draw(contests: Sequence[Contest]) -> plt.Figure:
     curves.set(ylabel="loss (mean ± 2 standard errors)", xlim=(0.9, None))
     rates.plot(optimum.values(setting.steps), "k--", label="optimum")
     rates.set(xlabel="step", ylabel="learning rate", title=f"tuned rates, {setting}")
-    rates.set(ylim=(0, 1.1 * max(entries[name].schedule(0) for name in DRAWN)))
+    rates.set_ylim(bottom=0)
     names = contests[-1].ranking(SHAPES)[::-1]
     for colour, marker, contest in zip(COLOURS, "osD^", contests, strict=False):
         loss = np.array([contest.entries[name].loss[-1] for name in names]) / contest.least

@@ -1,33 +1,24 @@
-"""What the study scripts share: their arguments, the style of their figures, their verdicts."""
+"""What the scripts share: their arguments, the style of their figures, their verdicts."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import matplotlib.pyplot as plt
 
+import fastsched as fs
 from fastsched.result import format_table
 
-# Okabe & Ito's palette, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-
-STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": "medium",
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": "small",
-    "lines.linewidth": 1.6,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 130,
-}
+STYLE = matplotlib.rc_params_from_file(
+    Path(__file__).with_name("fastsched.mplstyle"), use_default_template=False
+)
+COLOURS: tuple[str, ...] = tuple(STYLE["axes.prop_cycle"].by_key()["color"])
 
 HOLDS = "holds"
 HOLDS_ONLY_WHEN = "holds only when"
@@ -59,6 +50,14 @@ class Outcome(NamedTuple):
     findings: Sequence[Finding]
 
 
+def simulate(question: fs.Study) -> fs.Result:
+    """Return the result of a study with all its trajectories; else raise KeyboardInterrupt."""
+    result = fs.run(question, progress=False)
+    if not result.complete:
+        raise KeyboardInterrupt
+    return result
+
+
 def verdict(holds: Sequence[bool]) -> str:
     """Return the verdict on a claim from where it holds."""
     return HOLDS if all(holds) else HOLDS_ONLY_WHEN if any(holds) else DOES_NOT_HOLD
@@ -80,18 +79,26 @@ def _exponent(value: float) -> int:
     return int(f"{value:e}".split("e")[1])
 
 
-def main(study: Callable[[bool], Outcome]) -> None:
-    """Run a study from the command line: `study(quick)`; its module's docstring is the help."""
-    path = Path(inspect.getfile(study))
+def argument_parser(description: str | None, output: str, what: str) -> argparse.ArgumentParser:
+    """Return the parser of a script that writes `what` to `output`."""
     parser = argparse.ArgumentParser(
-        description=inspect.getmodule(study).__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer trajectories: under 30 s")
+    parser.add_argument("--quick", action="store_true", help="smaller runs, wider errors")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path(f"{path.stem}.png"), help="the figure"
+        "-o", "--output", type=Path, default=Path(output), help=f"{what} (default %(default)s)"
     )
+    return parser
+
+
+def main(study: Callable[[bool], Outcome]) -> Sequence[Finding]:
+    """Run a study from the command line: `study(quick)`; its module's docstring is the help."""
+    name = Path(inspect.getfile(study)).stem
+    parser = argument_parser(inspect.getmodule(study).__doc__, f"{name}.png", "the figure")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings there too")
     arguments = parser.parse_args()
+    if not arguments.output.resolve().parent.is_dir():
+        parser.error(f"--output {arguments.output}: its folder does not exist")
     with plt.rc_context(STYLE):
         figure, table, findings = study(arguments.quick)
         figure.savefig(arguments.output)
@@ -99,3 +106,7 @@ def main(study: Callable[[bool], Outcome]) -> None:
     for finding in findings:
         print(f"\nclaim:   {finding.claim}\nverdict: {finding.verdict}\n         {finding.reason}")
     print(f"\nfigure: {arguments.output}")
+    if arguments.json:
+        text = json.dumps([finding._asdict() for finding in findings], ensure_ascii=False)
+        arguments.json.write_text(text, encoding="utf-8")
+    return findings

@@ -26,7 +26,17 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.fft import dct, idct
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 
@@ -96,7 +106,7 @@ def measure(
                 record=np.arange(0, steps + 1, steps // (4 * CYCLES)),
                 measures=(fs.Basins(), fs.Escape()),
             )
-            runs[name].append(fs.run(study, progress=False))
+            runs[name].append(simulate(study))
 
     def fractions(variable: str, **basin: int) -> dict[str, Array]:
         return {

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
-from study import COLOURS, Finding, Outcome, main, verdict, with_error
+from study import COLOURS, Finding, Outcome, main, simulate, verdict, with_error
 
 import fastsched as fs
 
@@ -108,7 +108,7 @@ Results = dict[tuple[float, int], fs.Result]  # by peak and length of the warm-u
 
 def run_case(case: Case, trajectories: int) -> Results:
     return {
-        (peak, warmup): fs.run(case.study(peak, warmup, trajectories), progress=False)
+        (peak, warmup): simulate(case.study(peak, warmup, trajectories))
         for peak, warmup in itertools.product(case.peaks, WARMUPS)
     }
 
@@ -306,7 +306,7 @@ def draw(results: dict[str, Results]) -> plt.Figure:
         axes[1, 1], FLANK, results[FLANK.name], {"at the start": 11.0, "at the bottom": 2.0}
     )
     axes[1, 0].set(yscale="log", ylabel="largest loss / loss at the start")
-    axes[1, 1].set(ylabel="fraction that leaves the well", xlim=(0, 1.6))
+    axes[1, 1].set(ylabel="fraction that leaves the well", xlim=(0, 1.6), ylim=(-0.05, 1.15))
     handles, labels = axes[0, 0].get_legend_handles_labels()
     handles += axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.8)
     figure.legend(handles, [*labels, "exact"], loc="outside lower center", ncols=5)

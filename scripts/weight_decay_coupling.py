@@ -20,7 +20,17 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from study import COLOURS, DOES_NOT_HOLD, HOLDS, HOLDS_ONLY_WHEN, Finding, Outcome, main, with_error
+from study import (
+    COLOURS,
+    DOES_NOT_HOLD,
+    HOLDS,
+    HOLDS_ONLY_WHEN,
+    Finding,
+    Outcome,
+    main,
+    simulate,
+    with_error,
+)
 
 import fastsched as fs
 
@@ -89,7 +99,7 @@ def run(kind: str, rule: Rule, trajectories: int, **landscape: object) -> fs.Res
         record=np.arange(0, STEPS + 1, 20),
         measures=fs.Loss(()),
     )
-    return fs.run(question, progress=False)
+    return simulate(question)
 
 
 def idle_weights(kind: str, rule: Rule, trajectories: int) -> Curve:
@@ -146,7 +156,8 @@ def draw(shrinkage: dict, distance: dict, steps: np.ndarray) -> plt.Figure:
             curve, colour = curves["AdamW", rule], COLOURS[k]
             # Some rules are the same: the wider lines lie below.
             width = 8 - 1.5 * k if k < 5 else 2
-            ax.plot(steps, curve.value, color=colour, linewidth=width, label=rule.name)
+            style = {"color": colour, "linewidth": width, "solid_capstyle": "butt"}
+            ax.plot(steps, curve.value, **style, label=rule.name)
             band = 2 * curve.error
             ax.fill_between(steps, curve.value - band, curve.value + band, color=colour, alpha=0.2)
             if curve.exact is not None:
@@ -154,11 +165,12 @@ def draw(shrinkage: dict, distance: dict, steps: np.ndarray) -> plt.Figure:
         ax.set_xlabel("step")
     left.plot([], [], color="black", linestyle=(0, (1, 3)), label="exact: product of 1 - s")
     left.set(yscale="log", ylabel="mean of idle weights, over their start")
-    left.set_title("AdamW, weights with noise only: shrinkage")
+    left.set_title("weights with noise only: shrinkage")
     right.axhline(DECAY / (DECAY + CURVATURE), color="black", linestyle="--", linewidth=1)
-    right.text(0, DECAY / (DECAY + CURVATURE), "λ/(h + λ)", va="bottom", fontsize="small")
+    right.text(STEPS, DECAY / (DECAY + CURVATURE), "λ/(h + λ)", va="bottom", ha="right")
     right.set(ylim=(0, 1.05), ylabel="rms distance of useful weights from the minimum")
-    right.set_title("AdamW, weights pulled to 1: balance of gradient and decay")
+    right.set_title("weights pulled to 1: balance of gradient and decay")
+    figure.suptitle("AdamW and weight decay, by rule; bands are ± 2 standard errors")
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
