@@ -55,6 +55,7 @@ from fastsched.study import Study
 from fastsched.sweep import Sweep, sweep
 from fastsched.sweep_result import SweepResult
 from fastsched.theory.exact import exact
+from fastsched.tune import Tuned, tune
 from fastsched.version import VERSION as __version__
 
 __all__ = [
@@ -109,6 +110,7 @@ __all__ = [
     "Table",
     "TestLoss",
     "Triangular",
+    "Tuned",
     "WarmRestarts",
     "Wells",
     "__version__",
@@ -120,4 +122,5 @@ __all__ = [
     "sweep",
     "to_optax",
     "to_torch",
+    "tune",
 ]

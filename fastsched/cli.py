@@ -1,4 +1,4 @@
-"""The command line: `fastsched run | show | plot | report | demo | example | schedules`."""
+"""The command line: `fastsched run`, `show`, `plot`, `compare`, `report` and so on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ from fastsched.version import VERSION
 if TYPE_CHECKING:
     from fastsched.schedules import Schedule
     from fastsched.study import Study
+    from fastsched.sweep import Sweep
+    from fastsched.sweep_result import SweepResult
 
 _INTERRUPTED = 3
+
+# Steps of a table.
+_ROWS = 12
 
 _CONVENTION = """\
 Step t = 0, 1, ... is the index of the update that uses the value. Past its end a schedule holds
@@ -95,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     run = add(
         _run,
         "run the study of a TOML file",
-        "Run the study of a TOML file, write its result and print the table of it.\n"
+        "Run the study of a TOML file, write its result and print the table of it. With a table\n"
+        "[sweep] all its variants run together.\n"
         "Ctrl-C ends the run and keeps the trajectories that are finished (exit code 3).",
         "fastsched run study.toml -o out.nc",
     )
@@ -108,6 +114,16 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="stop once the loss has this relative standard error at every recorded step",
     )
+
+    estimate = add(
+        _estimate,
+        "tell what a run takes",
+        "Tell how many coordinate updates a run of a study takes, how much memory and about how\n"
+        "many seconds, from a first call of its kernel.",
+        "fastsched estimate study.toml",
+    )
+    estimate.add_argument("study", type=Path, help="the study")
+    estimate.add_argument("--device", default="auto", help='"auto" (default), "cpu" or "cuda"')
 
     show = add(
         _show,
@@ -127,6 +143,26 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("result", type=Path, help="a NetCDF file that `run` wrote")
     plot.add_argument("-o", "--output", type=Path, required=True, help="picture, e.g. fig.png")
     plot.add_argument("--variable", metavar="NAME", help="what to draw (default: the loss)")
+    plot.add_argument(
+        "--x", metavar="AXIS", help='of a sweep, the axis to draw over, or "step" for the steps'
+    )
+
+    compare = add(
+        _compare,
+        "rank the members of a sweep, or compare two",
+        "Rank the members of a sweep by a variable after the last step, with the errors of paired\n"
+        "trajectories, and tell which may be the best, all comparisons counted. With two members,\n"
+        "A less B: labels by axis, or of a sweep along one axis a label alone.",
+        "fastsched compare out.nc\n  fastsched compare out.nc lr=cosine lr=linear",
+    )
+    compare.add_argument("result", type=Path, help="a NetCDF file that `run` wrote, of a sweep")
+    compare.add_argument("a", nargs="?", metavar="A", help="e.g. lr=cosine,batch_size=16")
+    compare.add_argument("b", nargs="?", metavar="B")
+    compare.add_argument("--variable", default="loss", metavar="NAME", help="default %(default)s")
+    compare.add_argument("--largest", action="store_true", help="the largest is the best")
+    compare.add_argument(
+        "--confidence", type=float, default=0.95, help="of the ranking (default %(default)s)"
+    )
 
     report = add(
         _report,
@@ -202,6 +238,11 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if result.complete else _INTERRUPTED
 
 
+def _estimate(options: argparse.Namespace) -> int:
+    print(_read_study(options.study).estimate(options.device))
+    return 0
+
+
 def _show(options: argparse.Namespace) -> int:
     from fastsched.result import load
 
@@ -213,11 +254,65 @@ def _plot(options: argparse.Namespace) -> int:
     from fastsched.result import load
 
     _check_picture(options.output)
-    figure = load(options.result).plot(variable=options.variable).get_figure(root=True)
+    result = load(options.result)
+    if options.x is None:
+        ax = result.plot(variable=options.variable)
+    else:
+        ax = _sweep_in(options.result).plot(variable=options.variable, x=options.x)
+    figure = ax.get_figure(root=True)
     assert figure is not None
     figure.savefig(options.output, dpi=150)
     print(f"picture: {options.output}")
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from fastsched.result import format_table
+    from fastsched.sweep_summary import difference_table
+
+    if (options.a is None) != (options.b is None):
+        options.usage_error("A and B go together")
+    result = _sweep_in(options.result)
+    if options.a is None:
+        ranking = result.best(
+            options.variable, largest=options.largest, confidence=options.confidence
+        )
+        print(ranking)
+        return 0
+    a, b = (_labels(result.sweep, text) for text in (options.a, options.b))
+    print(f"{options.variable}: {options.a} less {options.b}")
+    print("\n".join(format_table(difference_table(result.compare(a, b, options.variable), _ROWS))))
+    return 0
+
+
+def _sweep_in(path: Path) -> SweepResult:
+    from fastsched.result import load
+    from fastsched.sweep_result import SweepResult
+
+    result = load(path)
+    if not isinstance(result, SweepResult):
+        raise FastschedError(
+            f"{path} is of one study: comparisons and axes are of sweeps, which a table [sweep] in "
+            f'a study file makes, e.g. "optimizer.lr" = [0.1, 0.2]'
+        )
+    return result
+
+
+def _labels(sweep: Sweep, text: str) -> dict[str, object]:
+    """Return the labels that a word of the command line names."""
+    known = {
+        dim: {str(x): x for x in labels.tolist()}
+        for dim, labels in zip(sweep.dims, sweep.labels, strict=True)
+    }
+    if len(known) == 1 and text in next(iter(known.values())):
+        text = f"{sweep.dims[0]}={text}"
+    found: dict[str, object] = {}
+    for part in text.split(","):
+        dim, _, label = part.partition("=")
+        if dim not in known:
+            reject("axis", dim, f"one of {', '.join(known)}, as in {sweep.dims[0]}=...")
+        found[dim] = known[dim].get(label, label)
+    return found
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -250,7 +345,8 @@ def _schedules(options: argparse.Namespace) -> int:
         from fastsched.plot import plot_schedules
 
         _check_picture(options.output)
-        figure = plot_schedules(_read_study(options.draw))
+        (study, *_) = _read_study(options.draw).members
+        figure = plot_schedules(study)
         if figure is None:
             raise FastschedError("no hyper-parameter of the study is a schedule")
         figure.savefig(options.output, dpi=150)
@@ -287,8 +383,8 @@ def _documentation(cls: type[Schedule]) -> str:
     return inspect.cleandoc(cls.__doc__ or "")
 
 
-def _read_study(path: Path) -> Study:
-    from fastsched.study import Study
+def _read_study(path: Path) -> Study | Sweep:
+    from fastsched.sweep import read
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -296,7 +392,7 @@ def _read_study(path: Path) -> Study:
         raise FastschedError(
             f"study = {str(path)!r}: this is not a text file; a result is read by `fastsched show`"
         ) from None
-    return Study.from_toml(text)
+    return read(text)
 
 
 def _check_picture(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ _CURVE = "#0072B2"
 _RATE = "#D55E00"
 _REFERENCE = "0.55"
 
+EXACT_LINE: dict[str, Any] = {"color": "black", "linewidth": 1, "linestyle": (0, (2, 2))}
+"""How exact values are drawn."""
+
 # Parts of a schedule that a picture tells apart.
 _MOST_STEPS = 2000
 
@@ -39,7 +42,7 @@ def drawable(result: Result) -> list[str]:
 
 def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) -> Axes:
     """Draw the loss of a result; see `Result.plot`."""
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     right = ax.get_xlim()[1] if ax.lines else 1.0
     colour = f"C{len(ax.lines)}" if ax.lines else _CURVE
     name = label or _rate(result)
@@ -48,7 +51,7 @@ def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) 
     _draw_curve(result, ax, colour, f"{name}\n{z}" if z else name)
     _draw_exact(result, "loss", ax, "exact mean" if first else None)
     ax.set_xlim(0, max(right, float(result.study.steps)))
-    _finish(result, ax, "loss")
+    finish(result, ax, "loss")
     return ax
 
 
@@ -56,7 +59,7 @@ def plot_variable(
     result: Result, variable: str, ax: Axes | None = None, label: str | None = None
 ) -> Axes:
     """Draw a variable over the steps; see `Result.plot`."""
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     name = label or _rate(result)
     values = result.data[variable].transpose("step", ...)
     step, error = values["step"].values, result.data.get(f"{variable}_se")
@@ -77,11 +80,12 @@ def plot_variable(
     _draw_exact(result, variable, ax, "exact")
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(left=0)
-    _finish(result, ax, variable.replace("_", " ") + (", ± 2 se" if error is not None else ""))
+    finish(result, ax, variable.replace("_", " ") + (", ± 2 se" if error is not None else ""))
     return ax
 
 
-def _new_axes() -> Axes:
+def new_axes() -> Axes:
+    """Return the axes of a new figure."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
@@ -91,7 +95,8 @@ def _rate(result: Result) -> str:
     return f"lr = {shortened(getattr(result.study.optimizer, 'lr', None), 80)}"
 
 
-def _finish(result: Result, ax: Axes, ylabel: str) -> None:
+def finish(result: Result, ax: Axes, ylabel: str) -> None:
+    """Name the axes, and say where the run was interrupted."""
     ax.set_xlabel("step (updates)")
     ax.set_ylabel(ylabel)
     ax.legend(frameon=False, fontsize="small")
@@ -214,10 +219,8 @@ def _draw_exact(result: Result, variable: str, ax: Axes, label: str | None) -> N
         ax.plot(
             result.exact["step"],
             result.exact[variable],
-            color="black",
-            linewidth=1,
-            linestyle=(0, (2, 2)),
             label=label,
+            **EXACT_LINE,
         )
 
 

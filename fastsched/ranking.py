@@ -84,11 +84,20 @@ class Ranking:
         """Whether one member alone may be the best."""
         return len(self.candidates) == 1
 
+    @property
+    def verdict(self) -> str:
+        """What was found, in words."""
+        number = len(self.candidates)
+        found = (
+            "one member is the best" if number == 1 else f"the best is one of {number:,} members"
+        )
+        compared = f"all {len(self.members):,} compared"
+        return f"{found}, at {100 * self.confidence:.4g} % confidence, {compared}"
+
     def table(self) -> list[list[str]]:
         """Return rows of text, headings first."""
         rows = [[*self.members[0], self.variable.replace("_", " "), "+-", "behind", "+-", "p", ""]]
         for k, labels in enumerate(self.members):
-            may = self.p[k] > 1 - self.confidence
             rows.append(
                 [
                     *map(str, labels.values()),
@@ -97,7 +106,7 @@ class Ranking:
                     f"{self.behind[k]:.3g}" if k else "",
                     f"{self.behind_se[k]:.2g}" if k else "",
                     "diverged" if np.isnan(self.p[k]) else f"{self.p[k]:.2g}",
-                    "may be the best" if may else "",
+                    "may be the best" if self.p[k] > 1 - self.confidence else "",
                 ]
             )
         return rows
@@ -107,12 +116,7 @@ class Ranking:
         lines = format_table([head, *rows[:_ROWS]])
         if len(rows) > _ROWS:
             lines.append(f"and {len(rows) - _ROWS:,} more behind them")
-        number = len(self.candidates)
-        found = (
-            "one member is the best" if number == 1 else f"the best is one of {number:,} members"
-        )
-        sure = f"at {100 * self.confidence:.4g} % confidence, all {len(rows):,} compared"
-        return "\n".join([*lines, "", f"{found}, {sure}"])
+        return "\n".join([*lines, "", self.verdict])
 
 
 def ranked(result: SweepResult, variable: str, largest: bool, confidence: float) -> Ranking:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from fastsched import plot, summary
+from matplotlib.figure import Figure
+
+from fastsched import plot, summary, sweep_plot, sweep_summary
 from fastsched.errors import FastschedError
+from fastsched.sweep_result import SweepResult
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fastsched.result import Result
     from fastsched.study import Study
+    from fastsched.sweep import Sweep
 
 _ROWS = 12
 
@@ -60,10 +63,10 @@ pre { overflow-x: auto; padding: 0.7rem; background: #f4f4f4; font-size: 0.8rem;
 
 def page(result: Result) -> str:
     """Return the text of the page; see `Result.report`."""
-    study = result.study
+    study, swept = result.study, isinstance(result, SweepResult)
     title = (
         f"{type(study.optimizer).__name__} on {type(study.landscape).__name__}, "
-        f"d = {study.landscape.dim:,}"
+        f"d = {study.landscape.dim:,}{', swept' * swept}"
     )
     html = Element("html", lang="en")
     head = SubElement(html, "head")
@@ -73,10 +76,13 @@ def page(result: Result) -> str:
     _add(head, "style", _STYLE)
     main = SubElement(SubElement(html, "body"), "main")
     _add(main, "h1", title)
-    for line in summary.head(result):
-        _add(main, "p", line)
-    _add_numbers(main, result)
-    _add_figures(main, result)
+    if isinstance(result, SweepResult):
+        _add_sweep(main, result)
+    else:
+        for line in summary.head(result):
+            _add(main, "p", line)
+        _add_numbers(main, result)
+        _add_figures(main, result)
     _add_provenance(main, result)
     return f"<!DOCTYPE html>\n{tostring(html, encoding='unicode', method='html')}\n"
 
@@ -96,6 +102,24 @@ def _add_numbers(main: Element, result: Result) -> None:
         _add_table(main, [["number", "value", "error"], *([_words(n), *r] for n, *r in numbers)])
     for table in tables:
         _add_table(main, table)
+
+
+def _add_sweep(main: Element, result: SweepResult) -> None:
+    for line in sweep_summary.sweep_head(result):
+        _add(main, "p", line)
+    _add(main, "h2", "Members")
+    _add_table(main, sweep_summary.members_table(result, _MOST_ROWS))
+    for line in sweep_summary.verdict(result):
+        _add(main, "p", line)
+    _add(main, "h2", "Figures")
+    box = SubElement(main, "div", {"class": "figures"})
+    for name in sweep_plot.sweep_drawable(result):
+        over = ["step"] if "step" in result.data[name].dims else []
+        for x in [*over, *result.sweep.dims]:
+            figure = Figure(figsize=(5.5, 3.9), layout="constrained")
+            with contextlib.suppress(FastschedError):  # too many curves for a picture
+                result.plot(figure.subplots(), variable=name, x=x)
+                _add_figure(box, figure, f"{_words(name)} over {_words(x)}")
 
 
 def _on_exact_values(result: Result) -> list[str]:
@@ -132,8 +156,6 @@ def _labelled_tables(result: Result) -> list[summary.Table]:
 
 
 def _add_figures(main: Element, result: Result) -> None:
-    from matplotlib.figure import Figure
-
     curves = [n for n in plot.drawable(result) if n != "loss_quantile"]
     if not summary.divergence(result):
         curves = [name for name in curves if name != "diverged"]
@@ -177,13 +199,13 @@ def _add_provenance(main: Element, result: Result) -> None:
         "seconds": f"{attributes['seconds']:.3g}",
     }
     _add_words(main, rows)
-    title, text = _study_text(study)
+    title, text = _study_text(result.asked)
     details = SubElement(main, "details")
     _add(details, "summary", title)
     _add(details, "pre", text)
 
 
-def _study_text(study: Study) -> tuple[str, str]:
+def _study_text(study: Study | Sweep) -> tuple[str, str]:
     try:
         text = study.to_toml()
     except FastschedError:

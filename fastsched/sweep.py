@@ -6,7 +6,7 @@ import functools
 import math
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -236,7 +236,7 @@ class Sweep(Spec):
         for axis, entry in zip(self.axes, index, strict=True):
             changes |= axis.changes(entry)
         try:
-            return _changed(self.study, changes, "")
+            return changed(self.study, changes)
         except FastschedError as error:
             settings = ", ".join(f"{p} = {_text(v)}" for p, v in changes.items())
             raise FastschedError(f"the member with {settings}: {error}") from None
@@ -245,7 +245,7 @@ class Sweep(Spec):
         """Return an axis with its values as the members have them."""
         stride = math.prod(self.shape[position + 1 :])
         values = tuple(
-            tuple(_value(self.members[entry * stride], path) for path in axis.paths)
+            tuple(value_at(self.members[entry * stride], path) for path in axis.paths)
             for entry in range(len(axis.values))
         )
         return axis._replace(values=values)
@@ -367,7 +367,7 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _changed(value: Any, changes: Mapping[str, Any], where: str) -> Any:
+def changed(value: Any, changes: Mapping[str, Any], where: str = "") -> Any:
     """Return a description with the fields changed that dotted paths name."""
     below: dict[str, dict[str, Any]] = {}
     direct: dict[str, Any] = {}
@@ -380,11 +380,10 @@ def _changed(value: Any, changes: Mapping[str, Any], where: str) -> Any:
     fields = _parts(value, where, next(iter(changes)))
     for head in {**below, **direct}:
         if head not in fields:
-            place = f"{where or 'the study'}, a {type(value).__name__},"
-            raise FastschedError(f"{place} has no {head!r}; it has {', '.join(fields)}")
+            _refuse_field(value, head, where)
     for head, deeper in below.items():
         place = f"{where}.{head}" if where else head
-        direct[head] = _changed(direct.get(head, fields[head]), deeper, place)
+        direct[head] = changed(direct.get(head, fields[head]), deeper, place)
     if isinstance(value, tuple):
         return tuple(direct.get(str(k), part) for k, part in enumerate(value))
     return value.replace(**direct)
@@ -398,11 +397,30 @@ def _parts(value: Any, where: str, path: str) -> dict[str, Any]:
     raise FastschedError(f"{where} is {_text(value)}, which has no parameter {path!r}")
 
 
-def _value(study: Study, path: str) -> Any:
+def value_at(study: Study, path: str) -> Any:
+    """Return the field of a study at a dotted path.
+
+    Raises
+    ------
+    FastschedError
+        There is none.
+    """
+    if not isinstance(path, str):
+        reject("path", path, 'a field of the study, e.g. "optimizer.lr"')
     value: Any = study
+    where = ""
     for part in path.split("."):
-        value = value[int(part)] if isinstance(value, tuple) else value._fields()[part]
+        fields = _parts(value, where, part)
+        if part not in fields:
+            _refuse_field(value, part, where)
+        value = fields[part]
+        where = f"{where}.{part}" if where else part
     return value
+
+
+def _refuse_field(value: Any, name: str, where: str) -> NoReturn:
+    place = f"{where or 'the study'}, a {type(value).__name__},"
+    raise FastschedError(f"{place} has no {name!r}; it has {', '.join(_parts(value, where, name))}")
 
 
 def _labels(dim: str, axis: Axis) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, NoExactTheory, reject
+from fastsched.errors import FastschedError, NoExactTheory, integer, reject
 from fastsched.kernels.reduce import COUNT, M2, MEAN
 from fastsched.labelled import Part, dataset
 from fastsched.measures.base import Partial
@@ -21,6 +21,7 @@ from fastsched.sweep import Sweep
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.axes import Axes
 
     from fastsched.ranking import Ranking
 
@@ -221,6 +222,51 @@ class SweepResult(Result):
 
         return ranked(self, variable, largest, confidence)
 
+    def summary(self, rows: int = 20) -> str:
+        """Return what was found, as text: a table of the members, and which may be the best.
+
+        Parameters
+        ----------
+        rows : int, default 20
+            The largest number of members in the table, at least 1; of more members those with
+            the least loss.
+        """
+        from fastsched.sweep_summary import sweep_summary
+
+        return sweep_summary(self, integer("rows", rows, minimum=1))
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        label: str | None = None,
+        variable: str | None = None,
+        x: str | None = None,
+    ) -> Axes:
+        """Draw a variable over the steps, a curve for each member, or over an axis of the sweep.
+
+        Curves are means with two standard errors, black dashes the exact values where there are
+        some.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default a new figure's
+        label : str, optional
+            Words before the labels of the members in the legend.
+        variable : str, default "loss"
+            A variable without other dimensions than the axes and `step`.
+        x : str, optional
+            "step", or the axis that the variable is drawn over, after the last step. By default
+            "step" for up to 10 members, else the longest axis.
+
+        Raises
+        ------
+        FastschedError
+            There is no such variable or axis, or there would be more than 10 curves.
+        """
+        from fastsched.sweep_plot import plot_sweep
+
+        return plot_sweep(self, ax, label, variable, x)
+
     def require_pairs(self, variable: str) -> None:
         """Refuse a variable of which no differences are kept."""
         if variable in self.pairs:
@@ -253,11 +299,11 @@ class SweepResult(Result):
             np.where(same, float(self.trajectories), count),
         )
 
-    def last(self, name: str) -> xarray.DataArray:
-        """Return a variable after each member's last step."""
+    def last(self, name: str, data: xarray.Dataset | None = None) -> xarray.DataArray:
+        """Return a variable, by default one of `data`, after each member's last step."""
         import xarray
 
-        values = self.data[name]
+        values = (self.data if data is None else data)[name]
         if "step" not in values.dims:
             return values
         steps = [member.record_steps[-1] for member in self.sweep.members]

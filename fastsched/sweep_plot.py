@@ -1,0 +1,132 @@
+"""Pictures of the results of sweeps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsched.errors import FastschedError, reject
+from fastsched.plot import EXACT_LINE, finish, new_axes
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+    from fastsched.sweep_result import SweepResult
+
+# Colours that colour-blind readers can tell apart: Okabe & Ito's without yellow and the black of
+# exact values, and three of Tol's.
+_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#882255",
+    "#999999",
+    "#44AA99",
+    "#332288",
+)
+MOST_CURVES = len(_COLOURS)
+"""Curves of a picture, at most."""
+
+
+def sweep_drawable(result: SweepResult) -> list[str]:
+    """Return the names of the variables that `SweepResult.plot` can draw."""
+    axes = set(result.sweep.dims)
+    return [
+        str(name)
+        for name, values in result.data.items()
+        if set(values.dims) - axes <= {"step"} and not str(name).endswith("_se")
+    ]
+
+
+def plot_sweep(
+    result: SweepResult, ax: Axes | None, label: str | None, variable: str | None, x: str | None
+) -> Axes:
+    """Draw a variable of a sweep; see `SweepResult.plot`."""
+    known = sweep_drawable(result)
+    name = variable or ("loss" if "loss" in known else next(iter(known), ""))
+    if name not in known:
+        reject("variable", variable, f"one of {', '.join(known)}")
+    dims, shape = result.sweep.dims, result.sweep.shape
+    over_steps = "step" in result.data[name].dims
+    if x is None:
+        few = len(result.sweep.members) <= MOST_CURVES
+        x = "step" if few and over_steps else dims[int(np.argmax(shape))]
+    options = [*(["step"] if over_steps else []), *dims]
+    if x not in options:
+        reject("x", x, f"one of {', '.join(options)}")
+    curves = math.prod(size for dim, size in zip(dims, shape, strict=True) if dim != x)
+    if curves > MOST_CURVES:
+        raise FastschedError(
+            f"x = {x!r} makes {curves:,} curves, more than {MOST_CURVES}: choose another x, one of "
+            f"{', '.join(options)}, or draw members: result.member(...).plot()"
+        )
+    ax = ax or new_axes()
+    exact = result.exact if result.exact is not None and name in result.exact else None
+    values, error = result.data[name], result.data.get(f"{name}_se")
+    theory = None if exact is None else exact[name]
+    if x != "step":
+        values = result.last(name)
+        error = None if error is None else result.last(f"{name}_se")
+        theory = None if exact is None else result.last(name, exact)
+    others = [dim for dim in dims if dim != x]
+    for number, place in enumerate(np.ndindex(*(result.data.sizes[dim] for dim in others))):
+        chosen = dict(zip(others, place, strict=True))
+        words = ", ".join(f"{d} = {result.data[d].values[k]}" for d, k in chosen.items())
+        parts = [part if part is None else part.isel(chosen) for part in (values, error, theory)]
+        named = " ".join(filter(None, (label, words))) or name.replace("_", " ")
+        _draw(ax, x, parts, _COLOURS[number], named, "exact" if number == curves - 1 else None)
+    _scale(ax, x, values)
+    suffix = " after the last step" if x != "step" and over_steps else ""
+    finish(result, ax, name.replace("_", " ") + suffix + (", ± 2 se" if error is not None else ""))
+    if x != "step":
+        ax.set_xlabel(x.replace("_", " "))
+    return ax
+
+
+def _draw(
+    ax: Axes, x: str, parts: list[Any], colour: str, label: str, exact_label: str | None
+) -> None:
+    """Draw mean, error and exact value of a curve."""
+    curve, error, exact = parts
+    known = curve.notnull().values
+    at, mean = curve[x].values[known], curve.values[known]
+    spread = np.zeros(len(mean)) if error is None else 2 * error.values[known]
+    if x == "step":
+        ax.plot(at, mean, color=colour, linewidth=1.5, label=label)
+        ax.fill_between(at, mean - spread, mean + spread, color=colour, alpha=0.3, linewidth=0)
+    else:
+        numeric = at.dtype.kind in "iuf"
+        ax.errorbar(
+            at if numeric else at.astype(str),
+            mean,
+            spread,
+            fmt="o-" if numeric else "o",
+            markersize=4,
+            linewidth=1.2,
+            color=colour,
+            label=label,
+        )
+    if exact is not None:
+        ax.plot(at, exact.values[known], label=exact_label, **EXACT_LINE)
+
+
+def _scale(ax: Axes, x: str, values: xarray.DataArray) -> None:
+    if x == "step":
+        ax.set_xscale("symlog", linthresh=1)
+        ax.set_xlim(left=0)
+    elif values[x].dtype.kind in "iuf" and _wide(values[x]):
+        ax.set_xscale("log")
+    if _wide(values):
+        ax.set_yscale("log")
+
+
+def _wide(values: xarray.DataArray) -> bool:
+    """Return whether numbers are positive and span more than a factor of 20."""
+    finite = values.values[np.isfinite(values.values)]
+    return finite.size > 0 and 0 < 20 * float(np.min(finite)) < float(np.max(finite))

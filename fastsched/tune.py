@@ -1,0 +1,253 @@
+"""The best value of a hyper-parameter of a study, by its Monte Carlo on common random numbers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsched.errors import FastschedError, real, reject
+from fastsched.result import Result
+from fastsched.run import run
+from fastsched.schedules import Schedule
+from fastsched.study import Study
+from fastsched.sweep import changed, sweep, value_at
+from fastsched.sweep_result import SweepResult
+
+_GRID = 9
+
+# Golden section ends at this part of the distance between two points of the grid; the error comes
+# from differences over a larger part of it, which chance blurs less.
+_PRECISION = 0.02
+_DIFFERENCE = 0.25
+
+# For golden section, which computes with what it is told, in place of infinity.
+_DIVERGED = 1e100
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """The best value that `fastsched.tune` found.
+
+    Attributes
+    ----------
+    value : float
+        The value; of a schedule, its largest one.
+    value_se : float
+        Its standard error, the chance that lies in the study's trajectories; NaN where it is not
+        known: at a bound, for a function as the objective, and where the objective does not
+        curve upwards.
+    study : Study
+        The study with that value.
+    objective, objective_se : float
+        The objective there with its standard error, the error NaN for a function. That the value
+        was chosen on the same trajectories makes the objective a little too good: run the study
+        with another seed to report it.
+    values, objectives : arrays of shape (evaluations,)
+        All that was tried, by increasing value; infinite where trajectories diverged.
+    """
+
+    value: float
+    value_se: float
+    study: Study
+    objective: float
+    objective_se: float
+    values: NDArray[np.float64]
+    objectives: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return (
+            f"Tuned(value={self.value:.5g} ± {self.value_se:.2g}, "
+            f"objective={self.objective:.6g} ± {self.objective_se:.2g}, "
+            f"{len(self.values)} evaluations)"
+        )
+
+
+def tune(
+    study: Study,
+    path: str,
+    bounds: tuple[float, float],
+    objective: str | Callable[[Result], float] = "loss",
+    *,
+    largest: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+) -> Tuned:
+    r"""Return the best value of a study's hyper-parameter, or the best scale of its schedule.
+
+    A sweep over nine values between the bounds finds the best of them, and golden section with
+    parabolic steps the minimum between its neighbours, all on the same random numbers, so that
+    the objective is one smooth function. Each evaluation has the study's full budget. The
+    standard error follows from the paired differences of two more runs at a distance :math:`h`,
+
+    .. math::
+        \mathrm{se}(x^*) \approx \frac{\mathrm{se}\big(f(x^* + h) - f(x^* - h)\big) / 2h}
+        {\big(f(x^* + h) - 2 f(x^*) + f(x^* - h)\big) / h^2}
+
+    Parameters
+    ----------
+    study : Study
+        The study, e.g. with the schedule whose base rate is wanted.
+    path : str
+        The field, as for `fastsched.sweep`, e.g. ``"optimizer.lr"``. Where it is a schedule, that
+        is scaled so that its largest value is the one tried.
+    bounds : tuple of two floats
+        The least and the greatest value. Both positive: the search is on a logarithmic scale.
+    objective : str or function, default "loss"
+        A variable, taken after the last step; or a function of a `Result`.
+    largest : bool, default False
+        Whether the objective is to be large instead of small.
+    device, progress
+        As for `fastsched.run`.
+
+    Returns
+    -------
+    Tuned
+
+    Warns
+    -----
+    RuntimeWarning
+        The best value lies at a bound.
+
+    Raises
+    ------
+    FastschedError
+        A parameter is not allowed, or trajectories diverge at every value.
+
+    Notes
+    -----
+    Source: Brent, Algorithms for Minimization without Derivatives, 1973, ch. 5, as in
+    `scipy.optimize`; of the error, the delta method for an M-estimator, van der Vaart, Asymptotic
+    Statistics, ch. 5. Where the objective has several minima, the grid decides which is found.
+
+    Examples
+    --------
+    >>> import fastsched as fs
+    >>> landscape = fs.Quadratic([1.0, 0.1], start=fs.Normal())
+    >>> study = fs.Study(landscape, fs.SGD(fs.Linear(1.0, 100)), steps=100, trajectories=1000)
+    >>> tuned = fs.tune(study, "optimizer.lr", bounds=(0.01, 1.5), progress=False)
+    >>> 0.1 < tuned.value < 0.5
+    True
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not isinstance(study, Study):
+        reject("study", study, "a Study")
+    if not isinstance(objective, str) and not callable(objective):
+        reject("objective", objective, "the name of a variable, or a function of a Result")
+    low, high = _checked(bounds)
+    logarithmic = low > 0
+    to_value, to_scale = (math.exp, math.log) if logarithmic else (float, float)
+    setting = _setting(study, path)
+    sign = -1.0 if largest else 1.0
+    tried: dict[float, float] = {}
+
+    def outcome(result: Result) -> float:
+        if callable(objective):
+            return float(objective(result))
+        if "diverged" in result.data and float(result["diverged"][-1]) > 0:
+            return math.nan
+        return _last(result, objective)
+
+    def evaluated(values: NDArray[np.float64]) -> SweepResult:
+        members = sweep(study, {path: {repr(x): setting(x) for x in values.tolist()}})
+        result = run(members, device, progress=progress)
+        if not result.complete:
+            raise KeyboardInterrupt
+        for x in values.tolist():
+            found = sign * outcome(result.member(repr(x)))
+            tried[x] = found if math.isfinite(found) else math.inf
+        return result
+
+    def cost(position: float) -> float:
+        value = to_value(position)
+        evaluated(np.array([value]))
+        return min(tried[value], _DIVERGED)
+
+    grid = np.linspace(to_scale(low), to_scale(high), _GRID)
+    spacing = grid[1] - grid[0]
+    evaluated(np.array([low, *map(to_value, grid[1:-1]), high]))
+    best = min(tried, key=tried.__getitem__)
+    if not math.isfinite(tried[best]):
+        raise FastschedError(f"bounds = {bounds!r}: trajectories diverge at every value tried")
+    middle = to_scale(best)
+    minimize_scalar(
+        cost,
+        bounds=(max(middle - spacing, grid[0]), min(middle + spacing, grid[-1])),
+        method="bounded",
+        options={"xatol": _PRECISION * spacing},
+    )
+    value = min(tried, key=tried.__getitem__)
+    at_bound = min(abs(to_scale(value) - grid[0]), abs(to_scale(value) - grid[-1]))
+    inside = at_bound > _DIFFERENCE * spacing
+    if at_bound <= 2 * _PRECISION * spacing:
+        warnings.warn(
+            f"tune: the best {path} lies at a bound of {bounds!r}", RuntimeWarning, stacklevel=2
+        )
+    tuned = changed(study, {path: setting(value)})
+    error, objective_se = math.nan, math.nan
+    if isinstance(objective, str):
+        center, step = to_scale(value), _DIFFERENCE * spacing
+        around = [to_value(center - step), value, to_value(center + step)]
+        result = evaluated(np.array(around if inside else [value]))
+        objective_se = _last(result.member(repr(value)), f"{objective}_se")
+        if inside and objective in result.pairs:
+            error = _error(result, objective, [sign * tried[x] for x in around], step, sign)
+    order = sorted(tried)
+    return Tuned(
+        value,
+        error * value if logarithmic else error,
+        tuned,
+        sign * tried[value],
+        objective_se,
+        np.array(order),
+        np.array([sign * tried[x] for x in order]),
+    )
+
+
+def _error(
+    result: SweepResult, objective: str, values: list[float], step: float, sign: float
+) -> float:
+    """Return the standard error of a minimum's position from the objective around it."""
+    low, middle, high = (sign * value for value in values)
+    curvature = (low - 2 * middle + high) / step**2
+    _, error, _ = result.differences(objective, np.array(2), np.array(0))
+    slope_se = float(np.ravel(error)[-1]) / (2 * step)
+    return slope_se / curvature if curvature > 0 and math.isfinite(curvature) else math.nan
+
+
+def _last(result: Result, name: str) -> float:
+    if name not in result.data:
+        reject("objective", name, f"one of {', '.join(map(str, result.data))}")
+    values = result.data[name]
+    if "step" in values.dims:
+        values = values.isel(step=-1)
+    if values.ndim:
+        reject("objective", name, "a variable without dimensions other than step")
+    return float(values)
+
+
+def _checked(bounds: Any) -> tuple[float, float]:
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+        reject("bounds", bounds, "a least and a greatest value")
+    low, high = (real("bounds", bound) for bound in bounds)
+    if low >= high:
+        reject("bounds", bounds, "a least and a greatest value, the least first")
+    return low, high
+
+
+def _setting(study: Study, path: str) -> Callable[[float], Any]:
+    """Return what the field is to be set to for a value."""
+    present = value_at(study, path)
+    if not isinstance(present, Schedule):
+        real(path, present)
+        return float
+    largest = float(np.max(np.abs(present.values(study.steps))))
+    if largest == 0:
+        reject(path, present, "a schedule that is not zero")
+    return lambda value: (value / largest) * present
