@@ -42,6 +42,10 @@ class Docstrings(griffe.Extension):
             if str(decorator.value) == "spec":  # a dataclass, whose signature is its fields
                 decorator.value = griffe.ExprName("dataclasses.dataclass")
 
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
+        if str(attr.annotation) == "ClassVar":  # no field, which griffe sees by brackets only
+            attr.annotation = None
+
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
             obj.docstring.value = as_markdown(obj.docstring.value)
@@ -57,5 +61,7 @@ def as_markdown(docstring: str) -> str:
         parts[k] = "".join(pieces)
     for k in range(1, len(parts), 3):
         indent, formula = parts[k], " ".join(parts[k + 1].split())
+        if r"\\" in formula and r"\begin" not in formula:
+            formula = rf"\begin{{split}} {formula} \end{{split}}"
         parts[k : k + 2] = [f"{indent}$$\n{indent}{formula}\n{indent}$$\n", ""]
     return "".join(parts) + heading + examples

@@ -93,7 +93,7 @@ def test_page(path, tmp_path, monkeypatch):
     page = path.read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(page))
     assert 2 * len(blocks) == len(re.findall(r"^\s*```", page, re.MULTILINE))
-    names, printed = {"__name__": path.stem}, ""
+    names, printed = {"__name__": "__main__"}, ""
     for block in blocks:
         language, code = block["language"], block["code"]
         if not available(block["need"]):
