@@ -87,7 +87,7 @@ def unit(number):
     return 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2])) if "." in digits else 0.0
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_page(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = path.read_text(encoding="utf-8")
