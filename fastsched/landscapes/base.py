@@ -77,8 +77,8 @@ class Landscape(Spec, abc.ABC):
     """Base of all landscapes: a loss over theta in R^d and a stochastic gradient of it.
 
     A kernel's state is the displacement x = theta - `origin()`, so that a minimum far from zero
-    costs no digits. What a kernel needs besides is said by the two kinds of landscapes,
-    `Separable` and `Coupled`.
+    costs no digits. What a kernel needs besides is said by the three kinds of landscapes,
+    `Separable`, `Summed` and `Coupled`.
     """
 
     if TYPE_CHECKING:
