@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, reject
 from fastsched.measures.base import Partial
@@ -21,7 +23,7 @@ from fastsched.plan import Block
 from fastsched.study import Study
 from fastsched.sweep import Sweep, read
 
-_FORMAT = 1
+_FORMAT = 2
 _STUDY, _ABOUT, _LOCK = "study.toml", "store.json", "lock"
 
 # Bytes of SHA-256.
@@ -60,12 +62,8 @@ class Store:
             )
             return None
         with np.load(io.BytesIO(archive), allow_pickle=False) as file:
-            first_tile, count, measures = file["block"].tolist()
-            partials: list[Partial] = [{} for _ in range(measures)]
-            for key in file.files:
-                measure, _, name = key.partition(".")
-                if name:
-                    partials[int(measure)][name] = file[key]
+            first_tile, count, number = file["block"].tolist()
+            partials = _unpacked(file, number)
         if count > block.count:
             self._larger.add(block.first_tile)
         return partials if (first_tile, count) == (block.first_tile, block.count) else None
@@ -80,20 +78,54 @@ class Store:
         """
         if block.first_tile in self._larger:
             return
-        arrays: dict[str, Any] = {
-            f"{k}.{name}": values
-            for k, partial in enumerate(partials)
-            for name, values in partial.items()
-        }
         about = np.array([block.first_tile, block.count, len(partials)])
         archive = io.BytesIO()
-        np.savez_compressed(archive, block=about, **arrays)
+        np.savez_compressed(archive, block=about, **_packed(partials))
         with _replacing(self._path(block)) as file:
             file.write(hashlib.sha256(archive.getbuffer()).digest())
             file.write(archive.getbuffer())
 
     def _path(self, block: Block) -> Path:
         return self._folder / f"{block.first_tile:012d}.block"
+
+
+def _packed(partials: list[Partial]) -> dict[str, Any]:
+    """Return the arrays of all partials, those of a name and type end to end, with their shapes.
+
+    A sweep has thousands of partials, and an archive of so many arrays is slow.
+    """
+    parts: dict[str, list[NDArray[Any]]] = {}
+    places: dict[str, list[list[int]]] = {}
+    for k, partial in enumerate(partials):
+        for name, values in partial.items():
+            key = f"{name}.{values.dtype.str}"
+            parts.setdefault(key, []).append(values.ravel())
+            places.setdefault(key, []).append([k, *values.shape])
+    flat = {f"values.{key}": np.concatenate(values) for key, values in parts.items()}
+    return flat | {f"places.{key}": _rectangular(rows) for key, rows in places.items()}
+
+
+def _rectangular(rows: list[list[int]]) -> NDArray[np.int64]:
+    """Return number and shape of each array, with -1 where it has fewer dimensions."""
+    width = max(map(len, rows))
+    return np.array([[*row, *[-1] * (width - len(row))] for row in rows], np.int64)
+
+
+def _unpacked(archive: Mapping[str, NDArray[Any]], number: int) -> list[Partial]:
+    """Return what `_packed` was given."""
+    partials: list[Partial] = [{} for _ in range(number)]
+    for key in archive:
+        if not key.startswith("places."):
+            continue
+        _, name, kind = key.split(".")
+        values = archive[f"values.{name}.{kind}"]
+        begin = 0
+        for k, *shape in archive[key].tolist():
+            sizes = [size for size in shape if size >= 0]
+            end = begin + math.prod(sizes)
+            partials[k][name] = values[begin:end].reshape(sizes)
+            begin = end
+    return partials
 
 
 @contextmanager
@@ -157,11 +189,6 @@ def _check(path: Path, asked: Study | Sweep, division: str) -> None:
         found = about["format"], about["division"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FastschedError(f"store = {str(path)!r}: it is damaged ({error})") from None
-    if found != (_FORMAT, division):
-        raise FastschedError(
-            f"store = {str(path)!r}: its blocks are of {found[1]}, those of this run of "
-            f"{division}: give another folder"
-        )
     ours, theirs = asked.with_trajectories(1), stored.with_trajectories(1)
     if ours != theirs:
         a, b = ours.to_dict(), theirs.to_dict()
@@ -169,6 +196,11 @@ def _check(path: Path, asked: Study | Sweep, division: str) -> None:
         raise FastschedError(
             f"store = {str(path)!r}: it holds another study, which differs in {differing}: give "
             f"another folder"
+        )
+    if found != (_FORMAT, division):
+        raise FastschedError(
+            f"store = {str(path)!r}: its blocks are of {found[1]}, those of this run of "
+            f"{division}: give another folder"
         )
 
 

@@ -1,0 +1,93 @@
+"""Tuned hyper-parameters, against the optimum of the exact theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+import fastsched as fs
+
+LANDSCAPE = fs.Quadratic(1 / np.arange(1, 31), noise="hessian", start=fs.Normal())
+SHAPES = {"cosine": fs.Cosine(1.0, 100), "number": 0.5, "WSD": fs.WSD(0.2, 100, 10, 30)}
+
+
+def study(lr, **changes):
+    options = {"batch_size": 4, "record": [0, 100]}
+    return fs.Study(LANDSCAPE, fs.SGD(lr), 100, 2000, **(options | changes))
+
+
+def exact_best(shape):
+    def final(position):
+        rate = float(np.exp(position))
+        peak = 1.0 if isinstance(shape, float) else float(shape.values(100).max())
+        lr = rate if isinstance(shape, float) else (rate / peak) * shape
+        return float(fs.exact(study(lr))["loss"][-1])
+
+    bounds = np.log([0.01, 1.9])
+    return np.exp(minimize_scalar(final, bounds=bounds, method="bounded").x)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_best_rate_is_that_of_theory(name):
+    shape = SHAPES[name]
+    best = exact_best(shape)
+    scores = []
+    for seed in range(8):
+        tuned = fs.tune(study(shape, seed=seed), "optimizer.lr", (0.01, 1.9), progress=False)
+        assert tuned.value_se < 0.02 * best
+        scores.append((tuned.value - best) / tuned.value_se)
+    assert np.max(np.abs(scores)) < 4
+    # The error is right, not only large enough.
+    assert 0.3 < np.std(scores) < 2
+
+
+def test_what_it_gives():
+    tuned = fs.tune(study(fs.Cosine(1.0, 100)), "optimizer.lr", (0.01, 1.9), progress=False)
+    assert tuned.study.optimizer.lr(0) == pytest.approx(tuned.value)
+    again = fs.run(tuned.study, progress=False)
+    assert float(again["loss"][-1]) == tuned.objective
+    assert float(again["loss_se"][-1]) == tuned.objective_se
+    assert np.all(np.diff(tuned.values) > 0)
+    assert tuned.objectives.min() >= tuned.objective - 3 * tuned.objective_se
+    assert "Tuned(value=" in repr(tuned)
+
+
+def test_functions_bounds_and_other_parameters():
+    def median(result):
+        return result["loss_quantile"].sel(quantile=0.5).isel(step=-1)
+
+    tuned = fs.tune(study(0.5), "optimizer.lr", (0.01, 1.9), median, progress=False)
+    assert np.isnan(tuned.value_se)
+    assert 0.01 < tuned.value < 1.9
+    with pytest.warns(RuntimeWarning, match="lies at a bound"):
+        edge = fs.tune(study(0.5), "optimizer.lr", (1e-4, 1e-3), progress=False)
+    assert edge.value == pytest.approx(1e-3, rel=0.02)
+    assert np.isnan(edge.value_se)
+    hits = study(0.1, measures=(fs.HittingTime(0.2),))
+    soon = fs.tune(hits, "optimizer.lr", (0.05, 1.0), "hitting_time", progress=False)
+    often = fs.tune(
+        hits, "optimizer.lr", (0.05, 1.0), "hitting_probability", largest=True, progress=False
+    )
+    assert soon.objective < float(fs.run(hits, progress=False)["hitting_time"])
+    assert often.objective == often.objectives.max()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("study", "optimizer.lr", (0.1, 1)), "study must be a Study"),
+        ((study(0.1), "optimizer.lrr", (0.1, 1)), "has no 'lrr'"),
+        ((study(0.1), 3, (0.1, 1)), "path = 3"),
+        ((study(0.1), "optimizer.nesterov", (0.1, 1)), "optimizer.nesterov = False"),
+        ((study(0.1), "optimizer.lr", (1, 0.1)), "the least first"),
+        ((study(0.1), "optimizer.lr", 0.1), "a least and a greatest value"),
+        ((study(0.1), "optimizer.lr", (0.1, 1), "nothing"), "objective = 'nothing'"),
+        ((study(0.1), "optimizer.lr", (0.1, 1), 3), "objective = 3"),
+        ((study(0.1), "optimizer.lr", (100.0, 200.0)), "diverge at every value"),
+        ((study(fs.Constant(0.1), measures=fs.Sharpness()), "optimizer.lr", (0.1, 1)), "objective"),
+    ],
+)
+def test_bad_input(arguments, message):
+    with pytest.raises(fs.FastschedError, match=message):
+        fs.tune(*arguments, progress=False)
