@@ -84,7 +84,7 @@ def test_program_has_help():
 
 
 def test_every_command_teaches(capsys):
-    for command in ("run", "show", "plot", "demo", "example", "schedules"):
+    for command in ("run", "estimate", "show", "plot", "compare", "demo", "example", "schedules"):
         with pytest.raises(SystemExit, match="0"):
             main([command, "--help"])
         text = capsys.readouterr().out
@@ -209,3 +209,42 @@ def test_run_with_a_store_and_a_target(tmp_path, capsys):
     assert list((tmp_path / "store").glob("*.block"))
     assert main([*arguments, "--target-se", "-1"]) == 1
     assert "target_se must be" in capsys.readouterr().err
+
+
+def test_sweeps(small_study, tmp_path, capsys):
+    sweep = fs.sweep(small_study, {"optimizer.lr": {"low": 0.1, "high": 0.2}, "batch_size": [1, 2]})
+    study, out, picture = (tmp_path / name for name in ("study.toml", "out.nc", "fig.png"))
+    study.write_text(sweep.to_toml())
+    assert main(["estimate", str(study)]) == 0
+    assert "updates, about" in capsys.readouterr().out
+    assert main(["run", str(study), "-o", str(out)]) == 0
+    assert "4 variants along lr (2) x batch_size (2)" in capsys.readouterr().out
+    assert main(["compare", str(out)]) == 0
+    assert "all 4 compared" in capsys.readouterr().out
+    assert main(["compare", str(out), "lr=low", "lr=high", "--variable", "loss"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "loss: lr=low less lr=high"
+    assert lines[1].split()[:4] == ["batch_size", "step", "difference", "+-"]
+    assert main(["compare", str(out), "lr=low,batch_size=2", "lr=low,batch_size=1"]) == 0
+    capsys.readouterr()
+    assert main(["plot", str(out), "-o", str(picture), "--x", "lr"]) == 0
+    assert picture.stat().st_size > 10_000
+    assert main(["report", str(out), "-o", str(tmp_path / "report.html")]) == 0
+    text = (tmp_path / "report.html").read_text()
+    assert "Curves: loss over batch size" in text
+    assert "may be the best" not in text
+    assert "all 4 compared" in text
+    for arguments, message in [
+        (["compare", str(out), "low", "high"], "axis = 'low': axis must be one of lr, batch_size"),
+        (["compare", str(out), "lr=no", "lr=low"], "lr = 'no': lr must be a label of that axis"),
+        (["compare", str(out), "--variable", "loss_std"], "one that is a mean over trajectories"),
+        (["plot", str(out), "-o", str(picture), "--x", "seed"], "x = 'seed'"),
+    ]:
+        assert main(arguments) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", str(out), "lr=low"])
+    study.write_text(small_study.to_toml())
+    assert main(["run", str(study), "-o", str(out)]) == 0
+    assert main(["compare", str(out)]) == 1
+    assert "comparisons and axes are of sweeps" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Hostile study files: each is a study or a FastschedError, never another exception."""
+"""Hostile study files: each is a study, a sweep or a FastschedError, never another exception."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import fastsched as fs
 from fastsched.spec import Spec
+from fastsched.sweep import read
 
 
 def places(value, found):
@@ -47,8 +48,16 @@ WIDE = fs.Study(
         fs.Average("ema", decay=0.9),
     ),
 )
+SWEPT = fs.sweep(
+    WIDE.replace(optimizer=fs.SGD(0.1)),
+    {
+        "optimizer.lr": {"a": 0.1, "b": fs.Cosine(0.1, 10)},
+        "batch_size": [1, 2],
+        "steps, measures.1.level": [(20, 0.1), (21, 0.2)],
+    },
+)
 FILES = sorted((resources.files("fastsched") / "examples").iterdir(), key=str)
-TEXTS = [*(file.read_text() for file in FILES), WIDE.to_toml()]
+TEXTS = [*(file.read_text() for file in FILES), WIDE.to_toml(), SWEPT.to_toml()]
 STUDIES = [tomllib.loads(text) for text in TEXTS]
 
 NUMBERS = st.one_of(
@@ -107,11 +116,11 @@ DOCUMENTS = st.one_of(
 
 def check(text):
     try:
-        study = fs.Study.from_toml(text)
+        asked = read(text)
     except fs.FastschedError:
         pass
     else:
-        assert fs.Study.from_toml(study.to_toml()) == study
+        assert read(asked.to_toml()) == asked
 
 
 @settings(max_examples=200, deadline=None)
