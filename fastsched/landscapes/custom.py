@@ -12,10 +12,10 @@ from fastsched.compiled import compiled, python_of, tried
 from fastsched.errors import FastschedError, array, choice, integer, real, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH, philox
+from fastsched.kernels.probe import Work
 from fastsched.landscapes.base import (
     Coupled,
     Normal,
-    Work,
     checked_start,
     checked_std,
     scalar_or_vector,

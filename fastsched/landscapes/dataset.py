@@ -13,12 +13,11 @@ from scipy import optimize, special
 
 from fastsched.errors import FastschedError, array, choice, integer, real, reject
 from fastsched.kernels.curvature import eigenvalue_work
-from fastsched.kernels.probe import View
+from fastsched.kernels.probe import View, Work
 from fastsched.landscapes.base import (
     Coupled,
     Curvature,
     Normal,
-    Work,
     checked_start,
     start_of,
 )

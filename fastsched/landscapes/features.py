@@ -15,7 +15,8 @@ from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
 from fastsched.kernels.philox import STREAM_BATCH
-from fastsched.landscapes.base import Coupled, Curvature, Work, start_of
+from fastsched.kernels.probe import Work
+from fastsched.landscapes.base import Coupled, Curvature, start_of
 from fastsched.memory import require_memory
 from fastsched.spec import Spec, spec
 

@@ -14,13 +14,12 @@ from fastsched.kernels.curvature import eigenvalue_work, largest_eigenvalue
 from fastsched.kernels.dense import multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
-from fastsched.kernels.probe import View
+from fastsched.kernels.probe import View, Work
 from fastsched.landscapes.base import (
     BasinMap,
     Coupled,
     Curvature,
     Normal,
-    Work,
     checked_start,
     checked_std,
     start_of,

@@ -14,13 +14,12 @@ from fastsched.errors import FastschedError, array, real, reject
 from fastsched.kernels.body import CHUNK
 from fastsched.kernels.curvature import eigenvalue_work, largest_eigenvalue
 from fastsched.kernels.device import device
-from fastsched.kernels.probe import View
+from fastsched.kernels.probe import View, Work
 from fastsched.landscapes.base import (
     BasinMap,
     Coupled,
     Curvature,
     Normal,
-    Work,
     checked_noise,
     checked_start,
     start_of,

@@ -198,7 +198,9 @@ def loss_moments(
         Whether stretches of equal steps are jumped over.
     """
 
-    def use(part: slice, means: NDArray, covariances: NDArray) -> tuple[NDArray, NDArray]:
+    def use(
+        part: slice, means: NDArray[np.float64], covariances: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if readout is None:
             m, s = means[:, 0], covariances[:, 0, 0]
         else:
@@ -219,7 +221,9 @@ def _distribution(measure: Loss, dynamics: Dynamics, record: NDArray[np.int64]) 
     require_memory(4 * 8 * shape[0] * shape[1], "record")
     means, variances = np.empty(shape), np.empty(shape)
 
-    def keep(part: slice, state_means: NDArray, covariances: NDArray) -> None:
+    def keep(
+        part: slice, state_means: NDArray[np.float64], covariances: NDArray[np.float64]
+    ) -> None:
         means[:, part], variances[:, part] = state_means[:, 0], covariances[:, 0, 0]
 
     for _ in map_moments(dynamics, record, keep):

@@ -89,7 +89,9 @@ def least_squares_risk(
         real("label_noise", label_noise, minimum=0, maximum=LARGEST_SQUARED) ** 2,
     )
 
-    def risk(part: slice, means: NDArray, covariances: NDArray) -> NDArray[np.float64]:
+    def risk(
+        part: slice, means: NDArray[np.float64], covariances: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         return (means[:, 0] ** 2 + covariances[:, 0, 0]) @ features[part] / 2
 
     return sum(map_moments(dynamics, np.arange(steps + 1), risk), np.zeros(steps + 1))

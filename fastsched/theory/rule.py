@@ -118,7 +118,9 @@ def linear_rule(
     )
 
 
-def _stretches(rows: NDArray[np.float64], steps: int) -> tuple[NDArray, NDArray[np.int64]]:
+def _stretches(
+    rows: NDArray[np.float64], steps: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the first row of each run of equal rows, and the number of steps of each run."""
     changed = np.any(rows[1:] != rows[:-1], axis=1)
     first = np.concatenate([[0], np.flatnonzero(changed) + 1])
