@@ -6,13 +6,14 @@ import functools
 import math
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, reject
-from fastsched.spec import Spec, format_value, parsed, plain, spec
+from fastsched.paths import brief, changed, value_at
+from fastsched.spec import Spec, parsed, plain, spec
 from fastsched.study import Study, read_toml, to_toml
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ Labels = Mapping[str, Any]
 """An entry's label for each of some axes, by the axes' names."""
 
 _MOST_MEMBERS = 2**16
-_LONGEST_LABEL = 80
 
 # Names that results give to dimensions and variables.
 _TAKEN = {"axis", "basin", "loss", "quantile", "step", "to_basin"}
@@ -238,7 +238,7 @@ class Sweep(Spec):
         try:
             return changed(self.study, changes)
         except FastschedError as error:
-            settings = ", ".join(f"{p} = {_text(v)}" for p, v in changes.items())
+            settings = ", ".join(f"{p} = {brief(v)}" for p, v in changes.items())
             raise FastschedError(f"the member with {settings}: {error}") from None
 
     def _normalised(self, position: int, axis: Axis) -> Axis:
@@ -367,62 +367,6 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def changed(value: Any, changes: Mapping[str, Any], where: str = "") -> Any:
-    """Return a description with the fields changed that dotted paths name."""
-    below: dict[str, dict[str, Any]] = {}
-    direct: dict[str, Any] = {}
-    for path, new in changes.items():
-        head, _, rest = path.partition(".")
-        if rest:
-            below.setdefault(head, {})[rest] = new
-        else:
-            direct[head] = new
-    fields = _parts(value, where, next(iter(changes)))
-    for head in {**below, **direct}:
-        if head not in fields:
-            _refuse_field(value, head, where)
-    for head, deeper in below.items():
-        place = f"{where}.{head}" if where else head
-        direct[head] = changed(direct.get(head, fields[head]), deeper, place)
-    if isinstance(value, tuple):
-        return tuple(direct.get(str(k), part) for k, part in enumerate(value))
-    return value.replace(**direct)
-
-
-def _parts(value: Any, where: str, path: str) -> dict[str, Any]:
-    if isinstance(value, Spec):
-        return value._fields()
-    if isinstance(value, tuple):
-        return {str(k): part for k, part in enumerate(value)}
-    raise FastschedError(f"{where} is {_text(value)}, which has no parameter {path!r}")
-
-
-def value_at(study: Study, path: str) -> Any:
-    """Return the field of a study at a dotted path.
-
-    Raises
-    ------
-    FastschedError
-        There is none.
-    """
-    if not isinstance(path, str):
-        reject("path", path, 'a field of the study, e.g. "optimizer.lr"')
-    value: Any = study
-    where = ""
-    for part in path.split("."):
-        fields = _parts(value, where, part)
-        if part not in fields:
-            _refuse_field(value, part, where)
-        value = fields[part]
-        where = f"{where}.{part}" if where else part
-    return value
-
-
-def _refuse_field(value: Any, name: str, where: str) -> NoReturn:
-    place = f"{where or 'the study'}, a {type(value).__name__},"
-    raise FastschedError(f"{place} has no {name!r}; it has {', '.join(_parts(value, where, name))}")
-
-
 def _labels(dim: str, axis: Axis) -> NDArray[Any]:
     labels = np.array(axis.names) if axis.names else _texts_or_numbers(axis.values)
     seen, counts = np.unique(labels, return_counts=True)
@@ -441,14 +385,7 @@ def _texts_or_numbers(entries: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
         for entry in entries
     ):
         return np.array([entry[0] for entry in entries])
-    return np.array([", ".join(map(_text, entry)) for entry in entries])
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else format_value(value)
-    if len(text) <= _LONGEST_LABEL:
-        return text
-    return f"{text[: _LONGEST_LABEL // 2]} ... {text[-_LONGEST_LABEL // 2 :]}"
+    return np.array([", ".join(map(brief, entry)) for entry in entries])
 
 
 def _shown(axes: Sequence[Axis]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, real, reject
+from fastsched.paths import changed, value_at
 from fastsched.result import Result
 from fastsched.run import run
 from fastsched.schedules import Schedule
 from fastsched.study import Study
-from fastsched.sweep import changed, sweep, value_at
+from fastsched.sweep import sweep
 from fastsched.sweep_result import SweepResult
 
 _GRID = 9

@@ -86,10 +86,10 @@ def test_names_that_results_use_are_not_taken():
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"optimizer.lrr": [1]}, "optimizer, a SGD, has no 'lrr'; it has lr, momentum"),
-        ({"lr": [1]}, "the study, a Study, has no 'lr'; it has landscape"),
+        ({"optimizer.lrr": [1]}, r"optimizer \(SGD\) has no 'lrr'; it has lr, momentum"),
+        ({"lr": [1]}, r"the study \(Study\) has no 'lr'; it has landscape"),
         ({"optimizer.lr.initial": [1]}, "optimizer.lr is 0.1, which has no parameter 'initial'"),
-        ({"measures.3.level": [1]}, "measures, a tuple, has no '3'"),
+        ({"measures.3.level": [1]}, r"measures \(tuple\) has no '3'"),
         ({"trajectories": [1]}, "trajectories cannot vary"),
         ({}, "at least one path"),
         ({"optimizer.lr": 0.1}, "a list of values, or a dict"),
