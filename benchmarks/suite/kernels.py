@@ -58,11 +58,6 @@ class Normals:
         self.run()
 
 
-def _data_set(dim):
-    rows = np.random.default_rng(0).normal(size=(1000, dim)) / np.sqrt(np.arange(1, dim + 1))
-    return fs.Dataset(rows, rows.sum(axis=1))
-
-
 class Tile(Runs):
     """All steps of one tile of trajectories, by the kind of loop: 64 million updates."""
 
@@ -78,8 +73,8 @@ class Tile(Runs):
             needs("LeastSquares")
             landscape = fs.LeastSquares(h, 0.1, start=fs.Normal())
         else:
-            needs("Dataset")
-            landscape = _data_set(dim)
+            needs("Wells")
+            landscape = fs.Wells(np.stack([-h, h]), np.stack([h, 2 * h]))
         optimizer = fs.SGD(0.1 * (1 - momentum), momentum)
         self.study = fs.Study(landscape, optimizer, 10_000, LANES, measures=fs.Loss(()))
         check_start(self.study)
