@@ -23,15 +23,18 @@ def quadratic(momentum):
 
 
 def double_well(momentum):
-    landscape = fs.DoubleWell(100, start=fs.Normal())
-    return study(100, momentum=momentum, record=16).replace(landscape=landscape)
+    return _on(fs.DoubleWell(100, start=fs.Normal()), 0.1, momentum)
 
 
 def data_set(momentum):
     landscape = fs.Dataset(
         ROWS, ROWS.sum(axis=1), test_inputs=TEST_ROWS, test_targets=TEST_ROWS.sum(axis=1)
     )
-    optimizer = fs.SGD(0.01 * (1 - momentum), momentum)
+    return _on(landscape, 0.01, momentum)
+
+
+def _on(landscape, rate, momentum):
+    optimizer = fs.SGD(rate * (1 - momentum), momentum)
     return study(100, 6400, record=16).replace(landscape=landscape, optimizer=optimizer)
 
 
@@ -56,7 +59,7 @@ class Walk:
 
 
 def hitting_time(walk):
-    return {"hitting_time": np.argmax(walk.loss <= 0.5, axis=0)}
+    return {"hitting_time": np.argmax(walk.loss <= 2, axis=0)}
 
 
 def escape(walk):
@@ -98,7 +101,7 @@ def test_loss(walk):
 # Name: the study, how the measure is made, and what it gives, each trajectory's by definition:
 # the gradients' alignment at the first recorded step, other curves at the last.
 MEASURES = {
-    "HittingTime": (quadratic, lambda: fs.HittingTime(0.5), hitting_time),
+    "HittingTime": (quadratic, lambda: fs.HittingTime(2.0), hitting_time),
     "Escape": (quadratic, lambda: fs.Escape(radius=32.0), escape),
     "Overshoot": (quadratic, lambda: fs.Overshoot(), overshoot),
     "Alignment": (quadratic, lambda: fs.Alignment(), alignment),
