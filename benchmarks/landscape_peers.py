@@ -14,7 +14,6 @@ import argparse
 import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numba
 import numpy as np
+from suite.common import median_ratio, seconds_of, take_turns
 
 import fastsched as fs
 
@@ -191,6 +191,17 @@ def check(problem: Problem, curves: dict[str, tuple[np.ndarray, np.ndarray]]) ->
             sys.exit(f"{problem.name}: wrong answer, {np.max(z):.1f} standard errors off")
 
 
+def compare(problem: Problem, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of fastsched and JAX in every round, answers checked."""
+    programs = {"fastsched": fastsched_program(problem), "JAX": jax_program(problem)}
+    check(problem, {name: program(0) for name, program in programs.items()})
+    variants = {
+        name: lambda seed, program=program: seconds_of(lambda: program(seed))
+        for name, program in programs.items()
+    }
+    return take_turns(variants, rounds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -213,16 +224,9 @@ def main() -> None:
     print("| problem | fastsched, s | JAX jit(scan), s | ratio | 1e9 samples x d / s |")
     print("|---|---|---|---|---|")
     for problem in problems:
-        programs = {"fastsched": fastsched_program(problem), "JAX": jax_program(problem)}
-        check(problem, {name: program(0) for name, program in programs.items()})
-        seconds: dict[str, list[float]] = {name: [] for name in programs}
-        for k in range(rounds):
-            for name in np.random.default_rng(k).permutation(list(programs)).tolist():
-                started = time.perf_counter()
-                programs[name](k + 1)
-                seconds[name].append(time.perf_counter() - started)
+        seconds = compare(problem, rounds)
         ours, theirs = (statistics.median(times) for times in seconds.values())
-        ratio = statistics.median(b / a for a, b in zip(*seconds.values(), strict=True))
+        ratio = median_ratio(seconds["JAX"], seconds["fastsched"])
         print(
             f"| {problem.name} | {ours:.3f} | {theirs:.3f} | {ratio:.1f} x "
             f"| {problem.samples / ours / 1e9:.2f} |",

@@ -19,10 +19,11 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numba
 import numpy as np
+from suite.common import median_ratio, take_turns
 
 import fastsched as fs
 
@@ -181,35 +182,41 @@ def jax_program(problem: Problem) -> Program:
     return program
 
 
+# Name: the module that it needs, and what makes the program.
+PEERS: dict[str, tuple[str, Callable[[Problem], Program]]] = {
+    "JAX jit(scan), threefry": ("jax", jax_program),
+    "PyTorch eager": ("torch", torch_program),
+    "NumPy, plain loop": ("numpy", plain_numpy_program),
+    "NumPy, SFC64, in place": ("numpy", numpy_program),
+}
+
+
 def installed(module: str) -> bool:
     """Return whether a module can be imported."""
     return importlib.util.find_spec(module) is not None
 
 
-def compare(problem: Problem, rounds: int) -> dict[str, list[float]]:
+def checked_seconds(problem: Problem, name: str, program: Program) -> Callable[[int], float]:
+    """Return a function of the seed that times the program and then checks its answer."""
+
+    def measure(seed: int) -> float:
+        started = time.perf_counter()
+        curves = program(seed)
+        seconds = time.perf_counter() - started
+        problem.check(name, curves)
+        return seconds
+
+    return measure
+
+
+def compare(
+    problem: Problem, programs: Mapping[str, Program], rounds: int
+) -> dict[str, list[float]]:
     """Return each program's seconds in every round, answers checked."""
-    programs = {
-        "fastsched": fastsched_program(problem, ()),
-        "fastsched, quantiles": fastsched_program(problem, fs.Loss().quantiles),
-    }
-    if installed("jax"):
-        programs["JAX jit(scan), threefry"] = jax_program(problem)
-    if installed("torch"):
-        programs["PyTorch eager"] = torch_program(problem)
-    programs["NumPy, plain loop"] = plain_numpy_program(problem)
-    programs["NumPy, SFC64, in place"] = numpy_program(problem)
-    for program in programs.values():
-        program(0)
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for k in range(rounds):
-        # In another order every round: what ran before leaves the machine idle, hot or busy.
-        for name in np.random.default_rng(k).permutation(list(programs)).tolist():
-            program = programs[name]
-            started = time.perf_counter()
-            curves = program(k + 1)
-            seconds[name].append(time.perf_counter() - started)
-            problem.check(name, curves)
-    return seconds
+    variants = {name: checked_seconds(problem, name, p) for name, p in programs.items()}
+    for measure in variants.values():
+        measure(0)
+    return take_turns(variants, rounds)
 
 
 def main() -> None:
@@ -220,7 +227,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     problem = Problem(options.dim, options.trajectories, options.steps)
-    seconds = compare(problem, options.rounds)
+    programs = {
+        "fastsched": fastsched_program(problem, ()),
+        "fastsched, quantiles": fastsched_program(problem, fs.Loss().quantiles),
+    }
+    programs |= {name: make(problem) for name, (m, make) in PEERS.items() if installed(m)}
+    seconds = compare(problem, programs, options.rounds)
     updates = options.dim * options.trajectories * options.steps
     print(
         f"d = {options.dim}, N = {options.trajectories}, T = {options.steps}, float32, "
@@ -232,10 +244,7 @@ def main() -> None:
     plain, quantiles = seconds["fastsched"], seconds["fastsched, quantiles"]
     for name, times in seconds.items():
         median = statistics.median(times)
-        ratios = [
-            statistics.median(t / own for t, own in zip(times, base, strict=True))
-            for base in (plain, quantiles)
-        ]
+        ratios = [median_ratio(times, base) for base in (plain, quantiles)]
         print(
             f"| {name} | {median:.3f} | {updates / median / 1e9:.3f} "
             f"| {ratios[0]:.2f} x | {ratios[1]:.2f} x |"

@@ -10,16 +10,15 @@ checked against the exact moments first.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 
 import numba
-from suite.quadratic import _FIRST_RESULT, check, study
+from suite.common import check, median_ratio, seconds_of, seconds_of_run, study, take_turns
+from suite.startup import FIRST_RESULT, start
 
 import fastsched as fs
 
@@ -38,22 +37,18 @@ ROWS: dict[str, dict[str, fs.Study]] = {
 
 def cost(value: fs.Study) -> float:
     """Return the nanoseconds of one coordinate update of a whole run."""
-    started = time.perf_counter()
-    fs.run(value, progress=False)
-    seconds = time.perf_counter() - started
-    return 1e9 * seconds / (value.landscape.dim * value.trajectories * value.steps)
+    return 1e9 * seconds_of_run(value) / (value.landscape.dim * value.trajectories * value.steps)
 
 
-def take_turns(variants: Mapping[str, Callable[[], float]], rounds: int) -> None:
+def table(title: str, variants: Mapping[str, Callable[[], float]], rounds: int) -> None:
     """Print the median of each variant and its ratio to the first."""
-    values: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, measure in variants.items():
-            values[name].append(measure())
+    print(f"\n| {title} | ratio |\n|---|---|---|")
+    values = take_turns({name: lambda k, f=f: f() for name, f in variants.items()}, rounds)
     base = next(iter(values.values()))
     for name, measured in values.items():
-        ratio = statistics.median(v / b for v, b in zip(measured, base, strict=True))
-        print(f"| {name} | {statistics.median(measured):.3f} | {ratio:.3f} |")
+        print(
+            f"| {name} | {statistics.median(measured):.3f} | {median_ratio(measured, base):.3f} |"
+        )
 
 
 def with_threads(threads: int, value: fs.Study) -> float:
@@ -66,19 +61,10 @@ def with_threads(threads: int, value: fs.Study) -> float:
         numba.set_num_threads(before)
 
 
-def seconds_of(script: str, cache: str) -> float:
-    """Return the seconds of a new process."""
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "NUMBA_CACHE_DIR": cache}, check=True
-    )
-    return time.perf_counter() - started
-
-
 def cold(script: str) -> float:
     """Return the seconds of a new process with an empty cache."""
     with tempfile.TemporaryDirectory() as empty:
-        return seconds_of(script, empty)
+        return seconds_of(lambda: start(script, empty))
 
 
 def peak_memory(value: fs.Study) -> float:
@@ -99,30 +85,23 @@ def main() -> None:
     for title, variants in ROWS.items():
         for value in variants.values():
             check(value.replace(trajectories=min(value.trajectories, 10_000)))
-        print(f"\n| {title} | ns per update | ratio |\n|---|---|---|")
-        take_turns({name: lambda v=v: cost(v) for name, v in variants.items()}, rounds)
-    print("\n| threads (d = 1000) | ns per update | ratio |\n|---|---|---|")
+        costs = {name: lambda v=v: cost(v) for name, v in variants.items()}
+        table(f"{title} | ns per update", costs, rounds)
     value = study(1000, 4096, 200)
-    take_turns({f"{n}": lambda n=n: with_threads(n, value) for n in (2, 1)}, rounds)
-    print("\n| start-up, new process | seconds | ratio |\n|---|---|---|")
+    threads = {f"{n}": lambda n=n: with_threads(n, value) for n in (2, 1)}
+    table("threads (d = 1000) | ns per update", threads, rounds)
     with tempfile.TemporaryDirectory() as cache:
-        seconds_of(_FIRST_RESULT, cache)
-        take_turns(
-            {
-                "first result, filled cache": lambda: seconds_of(_FIRST_RESULT, cache),
-                "first result, empty cache": lambda: cold(_FIRST_RESULT),
-                "import fastsched": lambda: seconds_of("import fastsched", cache),
-            },
-            rounds,
-        )
-    print("\n| peak memory of a process (d = 100, T = 20) | MB | ratio |\n|---|---|---|")
-    take_turns(
-        {
-            f"N = {n:,}": lambda n=n: peak_memory(study(100, n, 20))
-            for n in (1000, 100_000, 1_000_000)
-        },
-        1,
-    )
+        start(FIRST_RESULT, cache)
+        processes = {
+            "first result, filled cache": lambda: seconds_of(lambda: start(FIRST_RESULT, cache)),
+            "first result, empty cache": lambda: cold(FIRST_RESULT),
+            "import fastsched": lambda: seconds_of(lambda: start("import fastsched", cache)),
+        }
+        table("start-up, new process | seconds", processes, rounds)
+    memory = {
+        f"N = {n:,}": lambda n=n: peak_memory(study(100, n, 20)) for n in (1000, 100_000, 1_000_000)
+    }
+    table("peak memory of a process (d = 100, T = 20) | MB", memory, 1)
 
 
 if __name__ == "__main__":

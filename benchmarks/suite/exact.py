@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 import fastsched as fs
-from fastsched.theory import LossLaw
-from fastsched.theory.exact import linear_dynamics, loss_moments
+
+from .common import exact_loss, needs, study
+
+
+@functools.cache
+def prepared(value, truth):
+    """Return the moments' function and its arguments for a study, once its answer is right."""
+    needs("exact")
+    from fastsched.theory.exact import linear_dynamics, loss_moments
+
+    arguments = linear_dynamics(value), None, value.record_steps
+    assert np.isclose(loss_moments(*arguments)[0][0], truth(value), rtol=1e-9)
+    return loss_moments, arguments
 
 
 class Moments:
@@ -16,30 +29,26 @@ class Moments:
     param_names = ("momentum",)
 
     def setup(self, momentum):
-        h = 1 / np.arange(1, 10_001)
-        optimizer = fs.SGD(fs.Cosine(0.5 * (1 - momentum), 20_000), momentum)
-        study = fs.Study(fs.Quadratic(h, noise="hessian"), optimizer, 20_000, 1, record=[20_000])
-        self.dynamics, self.record = linear_dynamics(study), study.record_steps
-        # The mean of a coordinate is a product, without momentum.
-        if momentum == 0:
-            last = fs.exact(study.replace(measures=fs.Loss(())))["theta_mean"].values[0, :3]
-            rates = optimizer.hyperparameters(20_000)["lr"]
-            exact = np.prod(1 - rates[:, None] * h[:3], axis=0)
-            assert np.allclose(last, exact, rtol=1e-9, atol=1e-300)
-        self.time_loss_moments(momentum)
+        whole = study(10_000, 1, 20_000, momentum, record=[20_000])
+        self.moments, self.arguments = prepared(whole, exact_loss)
 
     def time_loss_moments(self, momentum):
-        loss_moments(self.dynamics, None, self.record)
+        self.moments(*self.arguments)
+
+
+def stationary(value):
+    """Return the loss at which SGD with a constant rate settles on x^2/2 with noise 1."""
+    rate = value.optimizer.hyperparameters(1)["lr"][0]
+    return rate / (2 * (2 - rate))
 
 
 class MillionEqualSteps:
     def setup(self):
-        study = fs.Study(fs.Quadratic([1.0]), fs.SGD(0.1), 10**6, 1, record=[10**6])
-        self.dynamics, self.record = linear_dynamics(study), study.record_steps
-        assert np.isclose(self.time_loss_moments(), 0.05 / 1.9, rtol=1e-12)
+        value = fs.Study(fs.Quadratic([1.0]), fs.SGD(0.1), 10**6, 1, record=[10**6])
+        self.moments, self.arguments = prepared(value, stationary)
 
     def time_loss_moments(self):
-        return loss_moments(self.dynamics, None, self.record)[0][0]
+        self.moments(*self.arguments)
 
 
 class Quantiles:
@@ -47,6 +56,9 @@ class Quantiles:
     param_names = ("dim",)
 
     def setup(self, dim):
+        needs("exact")
+        from fastsched.theory import LossLaw
+
         self.law = LossLaw(1 / np.arange(1, dim + 1), np.zeros(dim), np.ones(dim))
         x = self.time_quantiles(dim)
         assert np.allclose(self.law.cdf(x), [0.05, 0.5, 0.95], rtol=1e-9)
