@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -15,6 +16,7 @@ from fastsched.errors import FastschedError, reject
 from fastsched.version import VERSION
 
 if TYPE_CHECKING:
+    from fastsched.result import Result
     from fastsched.schedules import Schedule
     from fastsched.study import Study
     from fastsched.sweep import Sweep
@@ -252,13 +254,14 @@ def _show(options: argparse.Namespace) -> int:
 
 def _plot(options: argparse.Namespace) -> int:
     from fastsched.result import load
+    from fastsched.sweep_result import SweepResult
 
     _check_picture(options.output)
     result = load(options.result)
-    if options.x is None:
+    if options.x in (None, "step") and not isinstance(result, SweepResult):
         ax = result.plot(variable=options.variable)
     else:
-        ax = _sweep_in(options.result).plot(variable=options.variable, x=options.x)
+        ax = _as_sweep(result, options.result).plot(variable=options.variable, x=options.x)
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.savefig(options.output, dpi=150)
@@ -267,12 +270,12 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from fastsched.result import format_table
+    from fastsched.result import format_table, load
     from fastsched.sweep_summary import difference_table
 
     if (options.a is None) != (options.b is None):
         options.usage_error("A and B go together")
-    result = _sweep_in(options.result)
+    result = _as_sweep(load(options.result), options.result)
     if options.a is None:
         ranking = result.best(
             options.variable, largest=options.largest, confidence=options.confidence
@@ -280,16 +283,14 @@ def _compare(options: argparse.Namespace) -> int:
         print(ranking)
         return 0
     a, b = (_labels(result.sweep, text) for text in (options.a, options.b))
-    print(f"{options.variable}: {options.a} less {options.b}")
-    print("\n".join(format_table(difference_table(result.compare(a, b, options.variable), _ROWS))))
+    table = difference_table(result.compare(a, b, options.variable), _ROWS)
+    print("\n".join([f"{options.variable}: {options.a} less {options.b}", *format_table(table)]))
     return 0
 
 
-def _sweep_in(path: Path) -> SweepResult:
-    from fastsched.result import load
+def _as_sweep(result: Result, path: Path) -> SweepResult:
     from fastsched.sweep_result import SweepResult
 
-    result = load(path)
     if not isinstance(result, SweepResult):
         raise FastschedError(
             f"{path} is of one study: comparisons and axes are of sweeps, which a table [sweep] in "
@@ -306,8 +307,10 @@ def _labels(sweep: Sweep, text: str) -> dict[str, object]:
     }
     if len(known) == 1 and text in next(iter(known.values())):
         text = f"{sweep.dims[0]}={text}"
+    # A label may have commas: parts begin where an axis is named.
+    axes = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
     found: dict[str, object] = {}
-    for part in text.split(","):
+    for part in re.split(rf",(?=(?:{axes})=)", text):
         dim, _, label = part.partition("=")
         if dim not in known:
             reject("axis", dim, f"one of {', '.join(known)}, as in {sweep.dims[0]}=...")

@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple
 
 from fastsched.devices import chosen_gpus
-from fastsched.plan import planned
+from fastsched.plan import Block, Runner, planned
 from fastsched.study import Study
 from fastsched.sweep import Sweep
 
@@ -21,7 +21,8 @@ class Estimate(NamedTuple):
     bytes : int
         Memory of states, work space and recorded numbers.
     seconds : float
-        Wall time of the kernels, from the rate of a calibrating call.
+        Wall time of the kernels, from the rate of a calibrating call of each; statistics, and in
+        sweeps the differences of pairs, come on top.
     """
 
     updates: int
@@ -40,17 +41,28 @@ def estimate(asked: Study | Sweep, device: str = "auto") -> Estimate:
     plan = planned(asked, chosen_gpus(device, None))
     runner = plan.runner()
     blocks = list(plan.blocks())
-    seconds = 0.0
+    first = blocks[0]
+    seconds, rates = 0.0, dict[tuple[str, int], float]()
+    for number, member in enumerate(asked.members):
+        kind = plan.feed(number).kernel.__name__, member.landscape.dim
+        if kind not in rates:
+            rates[kind] = _rate(runner, number, first)
+        seconds += plan.tiles * plan.member_work(member) / rates[kind]
+    return Estimate(
+        updates=asked.trajectories * sum(m.landscape.dim * m.steps for m in asked.members),
+        bytes=plan.memory,
+        seconds=seconds / min(plan.workers, len(blocks)),
+    )
+
+
+def _rate(runner: Runner, member: int, block: Block) -> float:
+    """Return the updates a second of a call of a member's kernel."""
     done: list[int] = []
+    seconds = 0.0
     # The first call compiles the kernel.
     for _ in range(2):
         done.clear()
         started = time.perf_counter()
-        runner.run(0, blocks[0].first_tile, blocks[0].count, lambda: not done, done.append)
+        runner.run(member, block.first_tile, block.count, lambda: not done, done.append)
         seconds = time.perf_counter() - started
-    calls = plan.work / sum(done)
-    return Estimate(
-        updates=asked.trajectories * sum(m.landscape.dim * m.steps for m in asked.members),
-        bytes=plan.memory,
-        seconds=seconds * calls / min(plan.workers, len(blocks)),
-    )
+    return sum(done) / seconds

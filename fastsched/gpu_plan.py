@@ -13,12 +13,12 @@ from fastsched.errors import FastschedError
 from fastsched.feed import kernel_source
 from fastsched.kernels import cuda as cuda_kernels
 from fastsched.kernels import gpu
-from fastsched.kernels.body import GROUP, Arguments, Feed
+from fastsched.kernels.body import GROUP, Feed
 from fastsched.kernels.cache import load_kernel
 from fastsched.kernels.reduce import LANES
 from fastsched.landscapes import Coupled
 from fastsched.pairs import paired_numbers
-from fastsched.plan import Plan, Runner, cached_arguments, power_of_two, step_cost
+from fastsched.plan import Plan, Runner, Supply, power_of_two, step_cost
 from fastsched.study import Study
 from fastsched.sweep import Sweep
 
@@ -83,12 +83,15 @@ def make_gpu_plan(asked: Study | Sweep, devices: Sequence[int], steady: bool = F
         The run would need more memory than a GPU has.
     """
     members = asked.members
-    arguments = cached_arguments(asked, _STREAMS * len(devices))
+    supply = Supply(members)
+    sizes = supply.sizes()
     teams = [team_size(member) for member in members]
     tiles = -(-asked.trajectories // LANES)
-    inputs = max(arguments(k).input_bytes for k in range(len(members)))
+    # Those of two members are kept.
+    inputs = min(sizes.input_bytes, 2 * sizes.largest_input)
     memory = _free_memory(devices) - inputs
-    tile_bytes = LANES * max(_lane_bytes(arguments(k)) for k in range(len(members)))
+    # State, numbers written down, and their moments' nodes.
+    tile_bytes = LANES * (sizes.lane_bytes + 16 * max(1, sizes.trajectory_numbers))
     if tile_bytes > memory:
         raise FastschedError(
             f"the study needs {(tile_bytes + inputs) / 2**30:.1f} GiB on the GPU, "
@@ -107,14 +110,14 @@ def make_gpu_plan(asked: Study | Sweep, devices: Sequence[int], steady: bool = F
 
     @functools.cache
     def kernel(member: int) -> ModuleType:
-        a = arguments(member)
+        a = supply.arguments(member)
         source = kernel_source(members[member], cuda_kernels.machine(a, teams[member]))
         return load_kernel(source, cuda_kernels.functions(a))
 
     def feed(member: int) -> Feed:
         work, team = GROUP * step_cost(members[member]), teams[member]
         groups = min(_LARGEST_LAUNCH / (work * lanes), _LONGEST_LAUNCH * team / work)
-        return Feed(kernel(member), arguments(member), max(1, int(groups)), team)
+        return Feed(kernel(member), supply.arguments(member), max(1, int(groups)), team)
 
     return GpuPlan(
         asked,
@@ -139,11 +142,6 @@ def team_size(study: Study) -> int:
     fitting = [team for team in cuda_kernels.TEAMS if team <= landscape.dim]
     enough = [team for team in fitting if team * study.trajectories >= _ENOUGH]
     return min(enough, default=max(fitting))
-
-
-def _lane_bytes(arguments: Arguments) -> int:
-    """Return the bytes of a trajectory: state, numbers written down, and their moments' nodes."""
-    return arguments.lane_bytes + 16 * max(1, arguments.trajectory_numbers)
 
 
 def _free_memory(devices: Sequence[int]) -> float:

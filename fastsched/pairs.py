@@ -3,16 +3,20 @@
 Members share random numbers, so that the difference of two varies far less from trajectory to
 trajectory than each of them. For every pair of members the moments of the difference are
 accumulated where both are at hand, in a block, and merged along the tree of `kernels.reduce`.
+Small sweeps keep them at every recorded step and along every axis; larger ones keep numbers that
+a trajectory has one of: the loss after the last step, times, events.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.kernels.reduce import DIVERGED_ABOVE, LANES, MOMENTS, block_moments
+from fastsched.kernels.reduce import DIVERGED_ABOVE, LANES, block_moments
+from fastsched.kernels.reduce import MOMENTS as MOMENT_ROWS
 from fastsched.kernels.rows import Rows
 from fastsched.measures.base import Measure, Partial, Samples
 from fastsched.study import Study
@@ -24,6 +28,9 @@ MOST_PAIRED = 1024
 MOST_EVERY_STEP = 16
 """Members of the largest sweep that keeps them at every recorded step."""
 
+# Of a measure, numbers that a trajectory has one of: time and event, or peak and event.
+_SINGLE = 2
+
 
 def paired(asked: Study | Sweep) -> bool:
     """Return whether differences between members are kept."""
@@ -32,18 +39,24 @@ def paired(asked: Study | Sweep) -> bool:
 
 def at_every_step(asked: Study | Sweep) -> bool:
     """Return whether they are kept at every recorded step, or after the last one only."""
-    return isinstance(asked, Sweep) and len(asked.members) <= MOST_EVERY_STEP and asked.same_records
+    return isinstance(asked, Sweep) and _small(asked) and asked.same_records
 
 
 def paired_numbers(asked: Study | Sweep) -> int:
-    """Return how many numbers of a trajectory are at hand at once, at most."""
+    """Return how many numbers of a trajectory are at hand at once, about."""
     if not paired(asked):
         return 0
-    # A first-passage time gives two numbers, time and event, and twice as many are at work.
-    return sum(
-        2 * sum(p.kept + len(p.readings) * _records(asked, member) for p in member.probes)
-        for member in asked.members
-    )
+    # Differences of a member to all others are as many.
+    return 2 * sum(_numbers(asked, member) for member in asked.members)
+
+
+def pairs_bytes(asked: Study | Sweep) -> int:
+    """Return the bytes of the moments of all pairs, about."""
+    if not paired(asked):
+        return 0
+    members = len(asked.members)
+    numbers = max(_numbers(asked, member) for member in asked.members)
+    return members * (members + 1) // 2 * numbers * MOMENT_ROWS * 8
 
 
 def samples(
@@ -51,12 +64,13 @@ def samples(
 ) -> Samples:
     """Return the numbers of each trajectory of a block whose means a measure gives."""
     records = len(member.record_steps)
-    wanted = _records(asked, member)
+    wanted = records if at_every_step(asked) else 1
     readings = [
         observed[end - wanted : end].host() for end in range(records, len(observed) + 1, records)
     ]
     shown = np.stack(readings) if readings else np.empty((0, wanted, 0))
-    return measure.samples(shown, kept.host(), member)
+    found = measure.samples(shown, kept.host(), member)
+    return {n: x for n, x in found.items() if _small(asked) or x.size == x.shape[-1]}
 
 
 def block_pairs(members: Sequence[Samples], count: int) -> Partial:
@@ -64,9 +78,9 @@ def block_pairs(members: Sequence[Samples], count: int) -> Partial:
 
     Returns
     -------
-    dict of arrays of shape (5, pairs * numbers)
-        By variable, for those that all members have in the same shape; pairs (a, b) with a < b, b
-        varying fastest.
+    dict of arrays of shape (5, (pairs + members) * numbers)
+        By variable, for those that all members have in the same shape: pairs (a, b) with a < b, b
+        varying fastest, and after them the members themselves.
     """
     first, *others = members
     return {
@@ -76,8 +90,15 @@ def block_pairs(members: Sequence[Samples], count: int) -> Partial:
     }
 
 
-def _records(asked: Study | Sweep, member: Study) -> int:
-    return len(member.record_steps) if at_every_step(asked) else 1
+def _small(asked: Study | Sweep) -> bool:
+    return len(asked.members) <= MOST_EVERY_STEP
+
+
+def _numbers(asked: Study | Sweep, member: Study) -> int:
+    if _small(asked):
+        records = len(member.record_steps) if at_every_step(asked) else 1
+        return sum(records * len(p.readings) + _SINGLE * p.kept for p in member.probes)
+    return sum(len(p.readings) + min(_SINGLE, p.kept) for p in member.probes)
 
 
 def _moments(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -85,8 +106,6 @@ def _moments(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     members, numbers, _ = values.shape
     whole = np.full((members, numbers, -(-count // LANES) * LANES), np.nan)
     whole[:, :, :count] = np.where(np.abs(values) <= DIVERGED_ABOVE, values, np.nan)
-    parts = [
-        block_moments((whole[a] - whole[a + 1 :]).reshape(-1, whole.shape[2]), count)
-        for a in range(members - 1)
-    ]
-    return np.concatenate([np.empty((MOMENTS, 0)), *parts], axis=1)
+    rows = itertools.chain((whole[a] - whole[a + 1 :] for a in range(members - 1)), [whole])
+    parts = [block_moments(x.reshape(-1, whole.shape[2]), count) for x in rows]
+    return np.concatenate(parts, axis=1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numba
 import numpy as np
@@ -18,7 +20,7 @@ from fastsched.kernels.reduce import LANES
 from fastsched.kernels.rows import Rows
 from fastsched.landscapes import Coupled
 from fastsched.memory import require_memory
-from fastsched.pairs import paired_numbers
+from fastsched.pairs import paired_numbers, pairs_bytes
 from fastsched.study import Study
 from fastsched.sweep import Sweep
 
@@ -32,6 +34,8 @@ _OBSERVED_BYTES = 2**24
 # A block of a sweep has all its members, and costs more to handle the more there are.
 _SWEEP_BLOCKS_PER_THREAD = 2
 _SWEEP_STEADY = 8
+
+# Of the arrays of members' kernels.
 _FEED_BYTES = 2**28
 
 # The keys and counts of a block's histogram are at most twice as large as the values, and exist
@@ -100,7 +104,11 @@ class Plan:
     @functools.cached_property
     def tile_work(self) -> int:
         """Coordinate updates of a tile, with those of idle lanes and padded steps."""
-        return sum(_groups(m) * GROUP * LANES * m.landscape.dim for m in self.asked.members)
+        return sum(map(self.member_work, self.asked.members))
+
+    def member_work(self, member: Study) -> int:
+        """Return the coordinate updates of a tile of a member."""
+        return _groups(member) * GROUP * LANES * member.landscape.dim
 
     @property
     def work(self) -> int:
@@ -155,13 +163,12 @@ def make_plan(asked: Study | Sweep, threads: int, steady: bool = False) -> Plan:
         The run would need more memory than the machine has.
     """
     members = asked.members
-    arguments = cached_arguments(asked, threads)
+    supply = Supply(members)
+    sizes = supply.sizes()
     tiles = -(-asked.trajectories // LANES)
     group_works = [int(GROUP * LANES * step_cost(member)) for member in members]
     works = [_groups(m) * work for m, work in zip(members, group_works, strict=True)]
-    numbers = [arguments(k).trajectory_numbers for k in range(len(members))]
-    lane_bytes = max(arguments(k).lane_bytes for k in range(len(members)))
-    tile_bytes = (max(1, *numbers) + paired_numbers(asked)) * LANES * 8
+    tile_bytes = (max(1, sizes.trajectory_numbers) + paired_numbers(asked)) * LANES * 8
     most = _tiles_at_most(tiles, works, threads, steady)
     tiles_per_block = power_of_two(min(most, _OBSERVED_BYTES // tile_bytes))
     kernel = functools.cache(lambda member: load_kernel(kernel_source(members[member])))
@@ -170,11 +177,16 @@ def make_plan(asked: Study | Sweep, threads: int, steady: bool = False) -> Plan:
         groups = _groups(members[member])
         if tiles_per_block == 1:
             groups = min(groups, max(1, _LARGEST_CALL // group_works[member]))
-        return Feed(kernel(member), arguments(member), groups)
+        return Feed(kernel(member), supply.arguments(member), groups)
 
-    states, observed = lane_bytes * LANES, _BLOCK_COPIES * tiles_per_block * tile_bytes
-    memory = threads * (states + observed)
+    states, observed = sizes.lane_bytes * LANES, _BLOCK_COPIES * tiles_per_block * tile_bytes
+    # Blocks that wait to be merged, and the nodes of the tree.
+    nodes = 2 * threads + 2 + (tiles // tiles_per_block).bit_length()
+    pairs = nodes * pairs_bytes(asked)
+    memory = threads * (states + observed) + pairs + min(sizes.input_bytes, _FEED_BYTES)
     lower = "the landscape's dimension" if states > observed else "record"
+    if pairs > threads * (states + observed):
+        lower = "the number of members of the sweep, record"
     require_memory(memory, f"{lower} or the number of threads")
     return Plan(asked, feed, tiles, tiles_per_block, memory, threads)
 
@@ -195,15 +207,51 @@ def power_of_two(tiles: float) -> int:
     return 1 << (max(1, int(tiles)).bit_length() - 1)
 
 
-def cached_arguments(asked: Study | Sweep, threads: int) -> Callable[[int], Arguments]:
-    """Return a function from the number of a member to its arguments, of which it keeps some."""
-    first = make_arguments(asked.members[0])
-    kept = max(2 * threads, _FEED_BYTES // max(1, first.input_bytes))
+class Sizes(NamedTuple):
+    """What members need at most, and the bytes of all their arrays."""
 
-    def arguments(member: int) -> Arguments:
-        return first if member == 0 else make_arguments(asked.members[member])
+    trajectory_numbers: int
+    lane_bytes: int
+    largest_input: int
+    input_bytes: int
 
-    return functools.lru_cache(kept)(arguments)
+
+class Supply:
+    """The arguments of members' kernels, made when they are wanted; some are kept.
+
+    Parameters
+    ----------
+    members : sequence of Study
+    """
+
+    def __init__(self, members: Sequence[Study]) -> None:
+        self._members = members
+        self._kept: OrderedDict[int, Arguments] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def sizes(self) -> Sizes:
+        """Return the sizes of all members, whose arguments are made."""
+        made = map(self.arguments, range(len(self._members)))
+        numbers, lanes, inputs = zip(
+            *((a.trajectory_numbers, a.lane_bytes, a.input_bytes) for a in made), strict=True
+        )
+        return Sizes(max(numbers), max(lanes), max(inputs), sum(inputs))
+
+    def arguments(self, member: int) -> Arguments:
+        """Return the arguments of a member."""
+        with self._lock:
+            if member in self._kept:
+                self._kept.move_to_end(member)
+                return self._kept[member]
+        made = make_arguments(self._members[member])
+        with self._lock:
+            kept = self._kept.setdefault(member, made)
+            if kept is made:
+                self._bytes += made.input_bytes
+            while self._bytes > _FEED_BYTES and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].input_bytes
+        return kept
 
 
 def _groups(study: Study) -> int:

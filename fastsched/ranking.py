@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import real, reject
-from fastsched.measures.loss import Loss
 from fastsched.result import format_table
 
 if TYPE_CHECKING:
+    from fastsched.sweep import Sweep
     from fastsched.sweep_result import SweepResult
 
 _ROWS = 20
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Ranking:
     r"""Members of a sweep in order of a variable, and which of them may be the best.
 
@@ -24,12 +27,12 @@ class Ranking:
     best is bounded by Bonferroni's inequality over the m - 1 others,
 
     .. math::
-        p_i = \min\Big(1, (m - 1)\, \Phi\Big(-\max_{j \ne i}
+        p_i = \min\Big(1, (m - 1) \min_{j \ne i} P\Big(T_{n-1} \ge
             \frac{\bar x_i - \bar x_j}{\mathrm{se}(\bar x_i - \bar x_j)}\Big)\Big)
 
-    with the errors of paired differences. The members with p_i > 1 - confidence may be the best:
-    the truly best one is among them with at least that probability. Members of which trajectories
-    have diverged come last and are none of them.
+    with the errors of paired differences of n trajectories and Student's T. The members with
+    p_i > 1 - confidence may be the best: the truly best one is among them with at least that
+    probability. Members of which trajectories have diverged come last and are none of them.
 
     Attributes
     ----------
@@ -42,31 +45,28 @@ class Ranking:
     behind, behind_se : arrays of shape (members,)
         How far behind the first, with the error of the paired difference; negative never.
     p : array of shape (members,)
-        The bounds p_i.
+        The bounds p_i; NaN where trajectories have diverged, or an error is not known.
+    diverged : array of bool of shape (members,)
+        Whether the variable is not finite for some trajectories.
+    texts : list of lists of str
+        The labels as tables show them.
 
     Notes
     -----
     Source: multiple comparisons with the best, Hsu, Ann. Stat. 9 (1981) 1026, and the selection of
-    a subset, Gupta, Technometrics 7 (1965) 225; normal approximation.
+    a subset, Gupta, Technometrics 7 (1965) 225.
     """
 
-    def __init__(
-        self,
-        variable: str,
-        confidence: float,
-        members: list[dict[str, Any]],
-        value: NDArray[np.float64],
-        value_se: NDArray[np.float64],
-        behind: NDArray[np.float64],
-        behind_se: NDArray[np.float64],
-        p: NDArray[np.float64],
-    ) -> None:
-        self.variable = variable
-        self.confidence = confidence
-        self.members = members
-        self.value, self.value_se = value, value_se
-        self.behind, self.behind_se = behind, behind_se
-        self.p = p
+    variable: str
+    confidence: float
+    members: list[dict[str, Any]]
+    value: NDArray[np.float64]
+    value_se: NDArray[np.float64]
+    behind: NDArray[np.float64]
+    behind_se: NDArray[np.float64]
+    p: NDArray[np.float64]
+    diverged: NDArray[np.bool_]
+    texts: list[list[str]]
 
     @property
     def best(self) -> dict[str, Any]:
@@ -78,11 +78,6 @@ class Ranking:
         """The labels of the members that may be the best."""
         chosen = self.p > 1 - self.confidence
         return [labels for labels, may in zip(self.members, chosen, strict=True) if may]
-
-    @property
-    def significant(self) -> bool:
-        """Whether one member alone may be the best."""
-        return len(self.candidates) == 1
 
     @property
     def verdict(self) -> str:
@@ -97,15 +92,15 @@ class Ranking:
     def table(self) -> list[list[str]]:
         """Return rows of text, headings first."""
         rows = [[*self.members[0], self.variable.replace("_", " "), "+-", "behind", "+-", "p", ""]]
-        for k, labels in enumerate(self.members):
+        for k, texts in enumerate(self.texts):
             rows.append(
                 [
-                    *map(str, labels.values()),
+                    *texts,
                     f"{self.value[k]:.5g}",
                     f"{self.value_se[k]:.2g}",
                     f"{self.behind[k]:.3g}" if k else "",
                     f"{self.behind_se[k]:.2g}" if k else "",
-                    "diverged" if np.isnan(self.p[k]) else f"{self.p[k]:.2g}",
+                    "diverged" if self.diverged[k] else f"{self.p[k]:.2g}",
                     "may be the best" if self.p[k] > 1 - self.confidence else "",
                 ]
             )
@@ -121,7 +116,7 @@ class Ranking:
 
 def ranked(result: SweepResult, variable: str, largest: bool, confidence: float) -> Ranking:
     """Return the ranking of a sweep's members; see `SweepResult.best`."""
-    from scipy.special import ndtr
+    from scipy.special import stdtr
 
     level = real("confidence", confidence, above=0)
     if level >= 1:
@@ -133,42 +128,43 @@ def ranked(result: SweepResult, variable: str, largest: bool, confidence: float)
     sign = -1.0 if largest else 1.0
     x = values.values.ravel()
     error = result.last(f"{variable}_se").values.ravel()
-    out = _diverged(result) | ~np.isfinite(x)
+    out = result.finite(variable) < result.trajectories
     order = np.lexsort((sign * x, out))
     members = len(x)
     first = np.repeat(np.arange(members), members).reshape(members, members)
-    difference, paired_error, _ = (
+    difference, paired_error, count = (
         part[..., -1] if part.ndim > 2 else part
         for part in result.differences(variable, first, first.T)
     )
     with np.errstate(divide="ignore", invalid="ignore"):
-        # Equal members, and a member beside itself, are not behind each other.
-        z = np.where(difference == 0, 0.0, sign * difference / paired_error)
-    z[:, out] = -np.inf
-    np.fill_diagonal(z, -np.inf)
+        # Equal members are not behind each other.
+        t = np.where(difference == 0, 0.0, sign * difference / paired_error)
+        p = stdtr(count - 1, -t)
+    p[:, out] = 1.0
+    np.fill_diagonal(p, 1.0)
     others = max(int(np.sum(~out)) - 1, 1)
-    p = np.minimum(1.0, others * ndtr(-np.max(z, axis=1)))
-    p[out] = np.nan
+    p = np.minimum(1.0, others * np.min(p, axis=1))
     best = order[0]
+    sweep = result.sweep
+    labels = [axis.tolist() for axis in sweep.labels]
+    behind = sign * difference[order, best] + 0.0
     return Ranking(
         variable,
         level,
-        [dict(zip(result.sweep.dims, labels, strict=True)) for labels in _labels(result, order)],
+        [dict(zip(sweep.dims, row, strict=True)) for row in _along(sweep, labels, order)],
         x[order],
         error[order],
-        sign * difference[order, best],
+        behind,
         paired_error[order, best],
-        p[order],
+        np.where(out, np.nan, p)[order],
+        out[order],
+        _along(sweep, sweep.texts, order),
     )
 
 
-def _diverged(result: SweepResult) -> NDArray[np.bool_]:
-    if not any(isinstance(m, Loss) for m in result.study.measures):
-        return np.zeros(len(result.sweep.members), bool)
-    return result.last("diverged").values.ravel() > 0
-
-
-def _labels(result: SweepResult, order: NDArray[np.int64]) -> list[list[Any]]:
-    places = np.unravel_index(order, result.sweep.shape)
-    known = zip(result.sweep.labels, places, strict=True)
-    return [list(row) for row in zip(*(labels[k].tolist() for labels, k in known), strict=True)]
+def _along(
+    sweep: Sweep, labels: Sequence[Sequence[Any]], order: NDArray[np.int64]
+) -> list[list[Any]]:
+    """Return the labels of members of given numbers."""
+    places = np.transpose(np.unravel_index(order, sweep.shape))
+    return [[axis[k] for axis, k in zip(labels, place, strict=True)] for place in places]

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 _ROWS = 12
 
-# As many curves as matplotlib has colours.
-_MOST_CURVES = 10
-
 # As many rows as `Overshoot` has axes.
 _MOST_ROWS = 64
 
@@ -159,7 +156,9 @@ def _add_figures(main: Element, result: Result) -> None:
     curves = [n for n in plot.drawable(result) if n != "loss_quantile"]
     if not summary.divergence(result):
         curves = [name for name in curves if name != "diverged"]
-    small = [n for n in curves if result[n].size <= _MOST_CURVES * result[n].sizes["step"]]
+    small = [
+        n for n in curves if result[n].size <= sweep_plot.MOST_CURVES * result[n].sizes["step"]
+    ]
     _add(main, "h2", "Figures")
     box = SubElement(main, "div", {"class": "figures"})
     for name in small:

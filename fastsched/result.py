@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from fastsched.devices import machine
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
@@ -119,8 +120,10 @@ class Result:
         for name, value in exact.items():
             error = self.data[f"{name}_se"]
             mean = str(name).removesuffix("_std")
-            spread = exact if f"{mean}_std" in exact else self.data
-            known = spread[f"{mean}_std"] > rounding * abs(exact[mean])
+            spread = self.data[f"{mean}_std"]
+            if f"{mean}_std" in exact:
+                spread = exact[f"{mean}_std"].fillna(spread)
+            known = spread > rounding * abs(exact[mean])
             if "diverged" in self.data:
                 known &= self.data["diverged"] == 0
             scores[name] = (self.data[name] - value).where(known & (error > 0)) / error
@@ -244,9 +247,15 @@ def labelled(
     study: Study, statistics: Statistics, trajectories: int, place: tuple[int, ...] = ()
 ) -> Iterator[Part]:
     """Yield the variables of each measure of a study."""
-    for measure, partial in zip(study.measures, statistics, strict=True):
-        coordinates = {"step": study.record_steps, **measure.coordinates(study)}
+    known = zip(study.measures, statistics, own_coordinates(study), strict=True)
+    for measure, partial, coordinates in known:
         yield Part(place, measure.variables(partial, study, trajectories), coordinates)
+
+
+def own_coordinates(study: Study) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the coordinates of each measure's variables."""
+    for measure in study.measures:
+        yield {"step": study.record_steps, **measure.coordinates(study)}
 
 
 def attributes(study: Study, trajectories: int, seconds: float, gpus: int) -> dict[str, Any]:
@@ -344,5 +353,5 @@ def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
     for row in rows:
         first = row[0].ljust(widths[0]) if named else row[0].rjust(widths[0])
         rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([first, *rest]))
+        lines.append("  ".join([first, *rest]).rstrip())
     return lines

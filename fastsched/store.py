@@ -184,15 +184,14 @@ def _check(path: Path, asked: Study | Sweep, division: str) -> None:
     if not (path / _ABOUT).exists():
         return
     try:
-        about = json.loads((path / _ABOUT).read_text())
-        stored = read((path / _STUDY).read_text())
+        about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
+        stored = read((path / _STUDY).read_text(encoding="utf-8"))
         found = about["format"], about["division"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FastschedError(f"store = {str(path)!r}: it is damaged ({error})") from None
-    ours, theirs = asked.with_trajectories(1), stored.with_trajectories(1)
-    if ours != theirs:
-        a, b = ours.to_dict(), theirs.to_dict()
-        differing = ", ".join(key for key in {**a, **b} if a.get(key) != b.get(key))
+    a, b = ({**study.to_dict(), "trajectories": 1} for study in (asked, stored))
+    differing = ", ".join(key for key in {**a, **b} if a.get(key) != b.get(key))
+    if differing:
         raise FastschedError(
             f"store = {str(path)!r}: it holds another study, which differs in {differing}: give "
             f"another folder"

@@ -156,7 +156,7 @@ class Study(Spec):
         """Return the same study with another number of trajectories."""
         return self.replace(trajectories=trajectories)
 
-    @property
+    @functools.cached_property
     def record_steps(self) -> NDArray[np.int64]:
         """The recorded steps, increasing."""
         if isinstance(self.record, np.ndarray):

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from fastsched.estimate import Estimate
     from fastsched.sweep_result import SweepResult
 
-Labels = Mapping[str, Any]
-"""An entry's label for each of some axes, by the axes' names."""
-
 _MOST_MEMBERS = 2**16
 
 # Names that results give to dimensions and variables.
@@ -69,6 +66,8 @@ class Sweep(Spec):
     def __post_init__(self) -> None:
         if not isinstance(self.study, Study):
             reject("study", self.study, "a Study")
+        if not isinstance(self.axes, (Mapping, tuple)):
+            reject("axes", self.axes, "a dict of paths with their values")
         if isinstance(self.axes, Mapping):
             self._set(axes=tuple(_axis(path, entries) for path, entries in self.axes.items()))
         if not self.axes:
@@ -113,6 +112,11 @@ class Sweep(Spec):
         """Labels of the entries along each axis."""
         return tuple(_labels(dim, axis) for dim, axis in zip(self.dims, self.axes, strict=True))
 
+    @functools.cached_property
+    def texts(self) -> tuple[list[str], ...]:
+        """Labels as tables show them: numbers to six digits, where these tell them apart."""
+        return tuple(map(_short_texts, self.labels))
+
     @property
     def coordinates(self) -> dict[str, Any]:
         """Labels by axis, and along an axis of several fields those of each field."""
@@ -123,11 +127,6 @@ class Sweep(Spec):
                     column = tuple((entry[k],) for entry in axis.values)
                     result[self._short(path)] = dim, _texts_or_numbers(column)
         return result
-
-    @property
-    def steps(self) -> int:
-        """Number of updates of the longest member."""
-        return max(member.steps for member in self.members)
 
     @property
     def trajectories(self) -> int:
@@ -167,10 +166,11 @@ class Sweep(Spec):
         for dim, label in where.items():
             if dim not in known:
                 reject("axis", dim, f"one of {', '.join(known)}")
-            if label not in known[dim]:
+            read = label if label in known[dim] else brief(label)
+            if read not in known[dim]:
                 listed = [*map(repr, known[dim][:20]), *(["..."] if len(known[dim]) > 20 else [])]
                 reject(dim, label, f"a label of that axis: {', '.join(listed)}")
-            found[dim] = known[dim].index(label)
+            found[dim] = known[dim].index(read)
         return found
 
     def run(self, **options: Any) -> SweepResult:
@@ -349,7 +349,11 @@ def _axis(path: Any, entries: Any) -> Axis:
     names = None
     if isinstance(entries, Mapping):
         names = tuple(map(str, entries))
+        if "type" in names:
+            reject(f"axes[{path!r}]", names, 'without the name "type", a word of study files')
         entries = list(entries.values())
+    if isinstance(entries, np.ndarray) and entries.ndim == 0:
+        entries = entries.item()
     if isinstance(entries, (str, Spec)) or not isinstance(entries, (Sequence, np.ndarray)):
         reject(f"axes[{path!r}]", entries, "a list of values, or a dict that names them")
     if len(entries) == 0:
@@ -378,13 +382,22 @@ def _labels(dim: str, axis: Axis) -> NDArray[Any]:
     return labels
 
 
+def _short_texts(labels: NDArray[Any]) -> list[str]:
+    texts = [str(label) for label in labels.tolist()]
+    short = [f"{label:.6g}" for label in labels] if labels.dtype.kind == "f" else texts
+    return short if len(set(short)) == len(short) else texts
+
+
 def _texts_or_numbers(entries: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
     """Return labels of entries: numbers where all are, else texts."""
     if all(
         len(entry) == 1 and isinstance(entry[0], numbers.Real) and not isinstance(entry[0], bool)
         for entry in entries
     ):
-        return np.array([entry[0] for entry in entries])
+        values = np.array([entry[0] for entry in entries])
+        # Integers beyond 64 bits, or of which some need the sign, would become floats.
+        if values.dtype.kind in "iu" or not all(isinstance(e[0], int) for e in entries):
+            return values
     return np.array([", ".join(map(brief, entry)) for entry in entries])
 
 

@@ -75,9 +75,10 @@ def plot_sweep(
         error = None if error is None else result.last(f"{name}_se")
         theory = None if exact is None else result.last(name, exact)
     others = [dim for dim in dims if dim != x]
+    texts = dict(zip(dims, result.sweep.texts, strict=True))
     for number, place in enumerate(np.ndindex(*(result.data.sizes[dim] for dim in others))):
         chosen = dict(zip(others, place, strict=True))
-        words = ", ".join(f"{d} = {result.data[d].values[k]}" for d, k in chosen.items())
+        words = ", ".join(f"{d} = {texts[d][k]}" for d, k in chosen.items())
         parts = [part if part is None else part.isel(chosen) for part in (values, error, theory)]
         named = " ".join(filter(None, (label, words))) or name.replace("_", " ")
         _draw(ax, x, parts, _COLOURS[number], named, "exact" if number == curves - 1 else None)
@@ -94,7 +95,9 @@ def _draw(
 ) -> None:
     """Draw mean, error and exact value of a curve."""
     curve, error, exact = parts
-    known = curve.notnull().values
+    known = np.flatnonzero(curve.notnull().values)
+    if curve[x].dtype.kind in "iuf":
+        known = known[np.argsort(curve[x].values[known], kind="stable")]
     at, mean = curve[x].values[known], curve.values[known]
     spread = np.zeros(len(mean)) if error is None else 2 * error.values[known]
     if x == "step":

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, NoExactTheory, integer, reject
+from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
 from fastsched.kernels.reduce import COUNT, M2, MEAN
 from fastsched.labelled import Part, dataset
 from fastsched.measures.base import Partial
 from fastsched.pairs import MOST_PAIRED, at_every_step, paired
-from fastsched.result import LARGEST_EXACT_WORK, Result, attributes, labelled
+from fastsched.result import LARGEST_EXACT_WORK, Result, attributes, labelled, own_coordinates
 from fastsched.statistics import Statistics
 from fastsched.sweep import Sweep
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
     from fastsched.ranking import Ranking
 
+# A group of a file, and an attribute: the variables that members lack.
 _PAIRS = "pairs"
+_LACKING = "lacking"
 
 
 class SweepResult(Result):
@@ -61,7 +65,10 @@ class SweepResult(Result):
             own = [next(rest) for _ in member.measures]
             parts += labelled(member, own, trajectories, place)
         data = dataset(parts, sweep.dims, sweep.shape).assign_coords(sweep.coordinates)
-        data.attrs = attributes(sweep.study, trajectories, seconds, gpus)
+        data.attrs = attributes(sweep.study, trajectories, seconds, gpus) | {
+            _LACKING: json.dumps(_lacking(sweep, parts)),
+            "irreducible_risk": _common([m.landscape.irreducible_risk for m in sweep.members]),
+        }
         return cls(sweep, data, _pairs(sweep, data, next(rest, {})))
 
     @classmethod
@@ -69,8 +76,12 @@ class SweepResult(Result):
         """Return the result whose data were read from a file, with the pairs in it."""
         import xarray
 
-        with xarray.open_dataset(path, group=_PAIRS, engine="h5netcdf") as file:
-            return cls(sweep, data.assign_coords(sweep.coordinates), file.load())
+        try:
+            with xarray.open_dataset(path, group=_PAIRS, engine="h5netcdf") as file:
+                pairs = file.load()
+        except OSError as error:
+            raise ResultFileError(f"path = {str(path)!r}: it is damaged ({error})") from None
+        return cls(sweep, data.assign_coords(sweep.coordinates), pairs)
 
     def _write_more(self, path: Path) -> None:
         self.pairs.to_netcdf(path, group=_PAIRS, mode="a", engine="h5netcdf")
@@ -115,15 +126,21 @@ class SweepResult(Result):
         FastschedError
             There is no such axis or label, or an axis is not named.
         """
+        if where is not None and labels:
+            reject("where", where, f"left out where labels are keywords, here {', '.join(labels)}")
         entries = self.sweep.indices(labels if where is None else where)
         missing = [dim for dim in self.sweep.dims if dim not in entries]
         if missing:
             raise FastschedError(f"{missing[0]} must be given: its labels choose the member")
         place = tuple(entries[dim] for dim in self.sweep.dims)
-        study = self.sweep.members[np.ravel_multi_index(place, self.sweep.shape)]
+        number = int(np.ravel_multi_index(place, self.sweep.shape))
+        study = self.sweep.members[number]
         data = self.data.isel(entries, drop=True)
         data = data.drop_vars(set(self.sweep.coordinates) & set(data.coords))
-        data = data.sel(step=study.record_steps)
+        data = data.drop_vars(json.loads(data.attrs.pop(_LACKING)).get(str(number), []))
+        # Coordinates of a measure that other members have.
+        own = dataset([Part((), {}, labels) for labels in own_coordinates(study)]).coords
+        data = data.drop_dims(set(data.dims) - set(own)).sel(dict(own))
         data.attrs["irreducible_risk"] = study.landscape.irreducible_risk
         return Result(study, data)
 
@@ -134,7 +151,8 @@ class SweepResult(Result):
         ----------
         a, b : dict or label
             The labels of each side by axis; for a sweep along one axis a label alone. Axes that
-            both leave out are dimensions of the answer.
+            both leave out are dimensions of the answer, and one that a side leaves out alone is,
+            too: ``compare({"lr": "cosine"}, {})`` compares one schedule with all.
         variable : str, default "loss"
             A variable that is a mean over trajectories.
 
@@ -143,8 +161,9 @@ class SweepResult(Result):
         xarray.Dataset
             `difference`, the mean over trajectories of a's number less b's, and its standard
             error `difference_se`; `variance_reduction`, how many times larger the variance of the
-            difference would be with independent runs; `ratio`, a's mean over b's, and `ratio_se`,
-            NaN where trajectories diverged; `trajectories`, how many are finite on both sides.
+            difference would be with independent runs; `ratio`, a's mean over b's, and `ratio_se`;
+            `trajectories`, how many are finite on both sides: where some are not, the difference
+            is over the others, and variance reduction and ratio are NaN.
             With n differences d of trajectories that share their random numbers,
 
             .. math::
@@ -153,13 +172,15 @@ class SweepResult(Result):
                 2 c = s_a^2 + s_b^2 - \mathrm{se}(\bar d)^2
 
             where r is the ratio and s_a, s_b the errors of the means. They are over `step` for
-            sweeps of up to 16 members that record the same steps, and of the last step otherwise.
+            sweeps of up to 16 members that record the same steps, and of each member's last step
+            otherwise. Larger sweeps compare what a trajectory has one number of: no variables with
+            other dimensions. Times are censored at each member's own last step.
 
         Raises
         ------
         FastschedError
-            There is no such label, the sides name different axes, the variable is no mean of
-            trajectories, or the sweep has more than 1024 members.
+            There is no such label, no differences of the variable are kept, or the sweep has more
+            than 1024 members.
 
         Notes
         -----
@@ -169,17 +190,16 @@ class SweepResult(Result):
         import xarray
 
         sides = [self.sweep.indices(side) for side in (a, b)]
-        if set(sides[0]) != set(sides[1]):
-            reject("b", b, f"labels of the same axes as a = {a!r}")
         self.require_pairs(variable)
-        numbers = np.arange(len(self.sweep.members)).reshape(self.sweep.shape)
-        first, second = (
-            numbers[tuple(side.get(dim, slice(None)) for dim in self.sweep.dims)] for side in sides
-        )
+        dims, shape = self.sweep.dims, self.sweep.shape
+        numbers = np.arange(len(self.sweep.members)).reshape(shape)
+        first, second = np.broadcast_arrays(*(_part(numbers, dims, side) for side in sides))
         mean, error, count = self.differences(variable, first, second)
-        values, errors = (self._shown(name) for name in (variable, f"{variable}_se"))
-        ends = [(values.isel(side), errors.isel(side)) for side in sides]
-        (x, x_error), (y, y_error) = ((v.values, e.values) for v, e in ends)
+        x, x_error, y, y_error = (
+            np.broadcast_to(_part(values.values, dims, side), mean.shape)
+            for side in sides
+            for values in (self._shown(variable), self._shown(f"{variable}_se"))
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             independent = x_error**2 + y_error**2
             ratio = x / y
@@ -189,13 +209,16 @@ class SweepResult(Result):
             found = {
                 "difference": mean,
                 "difference_se": error,
-                "variance_reduction": independent / error**2,
+                "variance_reduction": np.where(whole, independent / error**2, np.nan),
                 "ratio": np.where(whole, ratio, np.nan),
                 "ratio_se": np.where(whole, np.sqrt(np.maximum(variance, 0)), np.nan),
                 "trajectories": count,
             }
-        template = ends[0][0].drop_vars(set(sides[0]), errors="ignore")
-        data = xarray.Dataset({n: (template.dims, v) for n, v in found.items()}, template.coords)
+        both = [dim for dim in dims if dim in sides[0] and dim in sides[1]]
+        shown = self._shown(variable)
+        known = {d: shown[d] for d in shown.dims if d not in both and d in shown.coords}
+        data = xarray.Dataset({n: (shown.dims, v) for n, v in found.items()})
+        data = data.isel({dim: 0 for dim in both}).assign_coords(known)
         return data.assign_attrs(a=str(a), b=str(b), variable=variable)
 
     def best(
@@ -269,15 +292,19 @@ class SweepResult(Result):
 
     def require_pairs(self, variable: str) -> None:
         """Refuse a variable of which no differences are kept."""
-        if variable in self.pairs:
+        known = [str(name) for name in self.pairs if f"{name}_count" in self.pairs]
+        if variable in known:
             return
+        members = len(self.sweep.members)
+        if members == 1:
+            raise FastschedError("a sweep of one member has nothing to compare")
         if not paired(self.sweep):
             raise FastschedError(
-                f"a sweep of {len(self.sweep.members):,} members keeps no differences between "
-                f"them (up to {MOST_PAIRED} members it does, of at least two): sweep fewer"
+                f"a sweep of {members:,} members keeps no differences between them: up to "
+                f"{MOST_PAIRED:,} do"
             )
-        known = [str(name) for name in self.pairs if not str(name).endswith(("_se", "_count"))]
-        reject("variable", variable, f"one that is a mean over trajectories: {', '.join(known)}")
+        kept = ", ".join(known) or "there is none that all members have"
+        reject("variable", variable, f"one of which differences are kept: {kept}")
 
     def differences(
         self, variable: str, first: NDArray[np.int64], second: NDArray[np.int64]
@@ -294,10 +321,14 @@ class SweepResult(Result):
         shape = same.shape + (1,) * (mean.ndim - same.ndim)
         same, sign = same.reshape(shape), np.where(first < second, 1.0, -1.0).reshape(shape)
         return (
-            np.where(same, 0.0, sign * mean),
+            np.where(same, 0.0, sign * mean) + 0.0,
             np.where(same, 0.0, error),
             np.where(same, float(self.trajectories), count),
         )
+
+    def finite(self, variable: str) -> NDArray[np.float64]:
+        """Return how many trajectories of each member have a finite number, shape (members,)."""
+        return self.pairs[f"{variable}_finite"].values.reshape(len(self.sweep.members), -1)[:, -1]
 
     def last(self, name: str, data: xarray.Dataset | None = None) -> xarray.DataArray:
         """Return a variable, by default one of `data`, after each member's last step."""
@@ -319,18 +350,41 @@ def _places(sweep: Sweep) -> Iterator[tuple[tuple[int, ...], Any]]:
     return zip(np.ndindex(*sweep.shape), sweep.members, strict=True)
 
 
+def _part(values: NDArray[Any], dims: Sequence[str], side: Mapping[str, int]) -> NDArray[Any]:
+    """Return the values of a side, with all dimensions."""
+    return values[tuple(slice(side[d], side[d] + 1) if d in side else slice(None) for d in dims)]
+
+
+def _lacking(sweep: Sweep, parts: list[Part]) -> dict[str, list[str]]:
+    """Return the variables that members lack, by the number of the member."""
+    has: dict[int, set[str]] = {}
+    for part in parts:
+        number = int(np.ravel_multi_index(part.place, sweep.shape))
+        has.setdefault(number, set()).update(part.variables)
+    every = set().union(*has.values())
+    return {str(number): sorted(every - own) for number, own in has.items() if every - own}
+
+
+def _common(values: list[float]) -> float:
+    """Return the number that all are, else NaN."""
+    return values[0] if len(set(values)) == 1 else math.nan
+
+
 def _pairs(sweep: Sweep, data: xarray.Dataset, moments: Partial) -> xarray.Dataset:
     import xarray
 
     members = len(sweep.members)
+    pairs = members * (members - 1) // 2
     arrays: dict[str, Any] = {}
     for name, values in moments.items():
         own = [str(d) for d in data[name].dims if d not in sweep.dims]
         if own and own[0] == "step" and not at_every_step(sweep):
             own = own[1:]
         sizes = [data.sizes[dim] for dim in own]
-        shaped = values.reshape(len(values), members * (members - 1) // 2, *sizes)
-        n, mean, squares = shaped[COUNT], shaped[MEAN], shaped[M2]
+        if values.shape[1] != (pairs + members) * math.prod(sizes):
+            continue  # members have other coordinates along some dimension, e.g. other axes
+        shaped = values.reshape(len(values), pairs + members, *sizes)
+        n, mean, squares = (shaped[row, :pairs] for row in (COUNT, MEAN, M2))
         with np.errstate(divide="ignore", invalid="ignore"):
             arrays[name] = ("pair", *own), np.where(n > 0, mean, np.nan)
             arrays[f"{name}_se"] = (
@@ -338,5 +392,6 @@ def _pairs(sweep: Sweep, data: xarray.Dataset, moments: Partial) -> xarray.Datas
                 np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan),
             )
         arrays[f"{name}_count"] = ("pair", *own), n
+        arrays[f"{name}_finite"] = ("member", *own), shaped[COUNT, pairs:]
     used = {dim for own, _ in arrays.values() for dim in own}
     return xarray.Dataset(arrays, {dim: data[dim] for dim in sorted(used & set(data.coords))})

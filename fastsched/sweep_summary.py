@@ -43,11 +43,12 @@ def members_table(result: SweepResult, rows: int) -> Table:
     columns = _columns(result)
     order = np.arange(len(sweep.members))
     if len(order) > rows and columns:
-        order = np.argsort(columns[0][1].values.ravel(), kind="stable")[:rows]
+        lost = columns[-1][1].values.ravel() if columns[-1][0] == "diverged" else 0 * order
+        order = np.lexsort((columns[0][1].values.ravel(), lost > 0))[:rows]
     table = [[*sweep.dims, *(title for title, _, _ in columns)]]
     for k in order:
         place = np.unravel_index(k, sweep.shape)
-        cells = [str(axis[p].item()) for axis, p in zip(sweep.labels, place, strict=True)]
+        cells = [texts[p] for texts, p in zip(sweep.texts, place, strict=True)]
         numbers = (values.values[place] for _, values, _ in columns)
         forms = (form for _, _, form in columns)
         cells += ["" if np.isnan(x) else f"{x:{f}}" for x, f in zip(numbers, forms, strict=True)]
@@ -62,7 +63,7 @@ def verdict(result: SweepResult) -> list[str]:
     ranking = result.best()
     names = [", ".join(f"{dim} = {label}" for dim, label in m.items()) for m in ranking.candidates]
     shown = "; ".join([*names[:4], *(["..."] if len(names) > 4 else [])])
-    return [f"least loss: {ranking.verdict}: {shown}"] if names else ["least loss: all diverged"]
+    return [f"least loss: {ranking.verdict}" + (f": {shown}" if names else "")]
 
 
 def difference_table(comparison: xarray.Dataset, rows: int) -> Table:

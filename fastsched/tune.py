@@ -22,9 +22,11 @@ from fastsched.sweep_result import SweepResult
 
 _GRID = 9
 
-# Golden section ends at this part of the distance between two points of the grid; the error comes
-# from differences over a larger part of it, which chance blurs less.
-_PRECISION = 0.02
+# Parts of the distance between two points of the grid: where golden section ends, so that its
+# error is far below that of chance; how near a bound is at the bound; and over what the error's
+# differences are taken.
+_PRECISION = 0.001
+_AT_BOUND = 0.02
 _DIFFERENCE = 0.25
 
 # For golden section, which computes with what it is told, in place of infinity.
@@ -41,8 +43,8 @@ class Tuned:
         The value; of a schedule, its largest one.
     value_se : float
         Its standard error, the chance that lies in the study's trajectories; NaN where it is not
-        known: at a bound, for a function as the objective, and where the objective does not
-        curve upwards.
+        known: at a bound, where the objective is no mean of trajectories (a quantile, a function),
+        and where it does not curve upwards.
     study : Study
         The study with that value.
     objective, objective_se : float
@@ -122,9 +124,10 @@ def tune(
 
     Notes
     -----
-    Source: Brent, Algorithms for Minimization without Derivatives, 1973, ch. 5, as in
-    `scipy.optimize`; of the error, the delta method for an M-estimator, van der Vaart, Asymptotic
-    Statistics, ch. 5. Where the objective has several minima, the grid decides which is found.
+    Where the objective has several minima, the grid decides which is found. Ctrl-C ends the search
+    without a value. Source: Brent, Algorithms for Minimization without Derivatives, 1973, ch. 5, as
+    in `scipy.optimize`; of the error, the delta method for an M-estimator, van der Vaart,
+    Asymptotic Statistics, ch. 5.
 
     Examples
     --------
@@ -147,12 +150,16 @@ def tune(
     setting = _setting(study, path)
     sign = -1.0 if largest else 1.0
     tried: dict[float, float] = {}
+    errors: dict[float, float] = {}
 
-    def outcome(result: Result) -> float:
+    def outcome(value: float, result: Result) -> float:
         if callable(objective):
-            return float(objective(result))
-        if "diverged" in result.data and float(result["diverged"][-1]) > 0:
+            return _number(objective(result))
+        # Over `step`, means are of the trajectories that have not diverged.
+        curve = objective in result.data and "step" in result[objective].dims
+        if curve and "diverged" in result.data and float(result["diverged"][-1]) > 0:
             return math.nan
+        errors[value] = _last(result, f"{objective}_se")
         return _last(result, objective)
 
     def evaluated(values: NDArray[np.float64]) -> SweepResult:
@@ -161,7 +168,7 @@ def tune(
         if not result.complete:
             raise KeyboardInterrupt
         for x in values.tolist():
-            found = sign * outcome(result.member(repr(x)))
+            found = sign * outcome(x, result.member(repr(x)))
             tried[x] = found if math.isfinite(found) else math.inf
         return result
 
@@ -175,7 +182,10 @@ def tune(
     evaluated(np.array([low, *map(to_value, grid[1:-1]), high]))
     best = min(tried, key=tried.__getitem__)
     if not math.isfinite(tried[best]):
-        raise FastschedError(f"bounds = {bounds!r}: trajectories diverge at every value tried")
+        raise FastschedError(
+            f"bounds = {bounds!r}: at every value tried trajectories diverge, or the objective is "
+            f"not a number"
+        )
     middle = to_scale(best)
     minimize_scalar(
         cost,
@@ -186,45 +196,55 @@ def tune(
     value = min(tried, key=tried.__getitem__)
     at_bound = min(abs(to_scale(value) - grid[0]), abs(to_scale(value) - grid[-1]))
     inside = at_bound > _DIFFERENCE * spacing
-    if at_bound <= 2 * _PRECISION * spacing:
+    if at_bound <= _AT_BOUND * spacing:
         warnings.warn(
             f"tune: the best {path} lies at a bound of {bounds!r}", RuntimeWarning, stacklevel=2
         )
     tuned = changed(study, {path: setting(value)})
-    error, objective_se = math.nan, math.nan
-    if isinstance(objective, str):
+    error = math.nan
+    if isinstance(objective, str) and inside:
         center, step = to_scale(value), _DIFFERENCE * spacing
-        around = [to_value(center - step), value, to_value(center + step)]
-        result = evaluated(np.array(around if inside else [value]))
-        objective_se = _last(result.member(repr(value)), f"{objective}_se")
-        if inside and objective in result.pairs:
-            error = _error(result, objective, [sign * tried[x] for x in around], step, sign)
+        around = to_value(center - step), to_value(center + step)
+        result = evaluated(np.array(around))
+        if objective in result.pairs:
+            error = _error(
+                result, objective, (tried[around[0]], tried[value], tried[around[1]]), step
+            )
     order = sorted(tried)
     return Tuned(
         value,
         error * value if logarithmic else error,
         tuned,
         sign * tried[value],
-        objective_se,
+        errors.get(value, math.nan),
         np.array(order),
         np.array([sign * tried[x] for x in order]),
     )
 
 
 def _error(
-    result: SweepResult, objective: str, values: list[float], step: float, sign: float
+    result: SweepResult, objective: str, values: tuple[float, float, float], step: float
 ) -> float:
-    """Return the standard error of a minimum's position from the objective around it."""
-    low, middle, high = (sign * value for value in values)
+    """Return the standard error of a minimum's position from the objective below, at, above it."""
+    low, middle, high = values
     curvature = (low - 2 * middle + high) / step**2
-    _, error, _ = result.differences(objective, np.array(2), np.array(0))
+    _, error, _ = result.differences(objective, np.array(1), np.array(0))
     slope_se = float(np.ravel(error)[-1]) / (2 * step)
     return slope_se / curvature if curvature > 0 and math.isfinite(curvature) else math.nan
 
 
+def _number(value: Any) -> float:
+    """Return what a function gave as a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        reject("objective", value, "a function that returns a number")
+
+
 def _last(result: Result, name: str) -> float:
     if name not in result.data:
-        reject("objective", name, f"one of {', '.join(map(str, result.data))}")
+        known = [str(n) for n in result.data if f"{n}_se" in result.data]
+        reject("objective", name.removesuffix("_se"), f"one of {', '.join(known)}")
     values = result.data[name]
     if "step" in values.dims:
         values = values.isel(step=-1)
@@ -234,7 +254,7 @@ def _last(result: Result, name: str) -> float:
 
 
 def _checked(bounds: Any) -> tuple[float, float]:
-    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+    if not isinstance(bounds, (tuple, list, np.ndarray)) or len(bounds) != 2:
         reject("bounds", bounds, "a least and a greatest value")
     low, high = (real("bounds", bound) for bound in bounds)
     if low >= high:
@@ -245,6 +265,8 @@ def _checked(bounds: Any) -> tuple[float, float]:
 def _setting(study: Study, path: str) -> Callable[[float], Any]:
     """Return what the field is to be set to for a value."""
     present = value_at(study, path)
+    if isinstance(present, int):
+        reject(path, present, "a hyper-parameter that is a real number or a schedule")
     if not isinstance(present, Schedule):
         real(path, present)
         return float

@@ -103,6 +103,17 @@ def test_histograms_merge_exactly():
     assert whole[1].sum() == values.size
 
 
+@pytest.mark.parametrize("count", [1, 16, 100, 250])
+def test_histograms_of_few_values_are_those_of_bins(count):
+    rng = np.random.default_rng(count)
+    values = rng.choice([0.0, -1.0, 2.0, 1e31, np.nan, np.inf], (5, 256))
+    values[2:] *= rng.lognormal(0, 3, (3, 256))
+    values[4] = np.nan
+    few = reduce._sorted_histogram(values, count)
+    for found, expected in zip(few, reduce._dense_histogram(values, count), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_diverged_values_are_infinite_in_quantiles():
     values = np.arange(1.0, 101.0)[None, :].copy()
     values[0, 90:] = np.nan

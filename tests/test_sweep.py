@@ -100,6 +100,9 @@ def test_names_that_results_use_are_not_taken():
         ({"optimizer.lr, steps": [0.1, 2]}, "tuples of 2 values"),
         ({"optimizer.lr": [1], "optimizer.lr, steps": [(1, 2)]}, "more than one axis"),
         ({1: [2]}, "named by paths"),
+        ([("optimizer.lr", [0.1])], "a dict of paths with their values"),
+        ({"optimizer.lr": np.array(0.1)}, "a list of values, or a dict"),
+        ({"optimizer.lr": {"type": 0.1, "b": 0.2}}, 'without the name "type"'),
         ({"seed": np.arange(70_000)}, "at most 65,536 members"),
     ],
 )
@@ -128,6 +131,14 @@ def test_bad_text(text, message):
 def test_labels_find_members():
     sweep = fs.sweep(study(), {"optimizer.lr": [0.1, 0.2], "batch_size": [1, 4]})
     assert sweep.indices({"batch_size": 4}) == {"batch_size": 1}
+    schedules = fs.sweep(study(), {"optimizer.lr": [fs.Cosine(0.1, 100), 0.1]})
+    assert schedules.indices(fs.Cosine(0.1, 100)) == {"lr": 0}
+    assert fs.sweep(study(), {"optimizer.lr": {0.1: 0.1, 0.2: 0.2}}).indices(0.2) == {"lr": 1}
+    seeds = fs.sweep(study(), {"seed": [2**64 - 1, 2**64 - 2, 1]})
+    assert seeds.indices(2**64 - 1) == {"seed": 0}
+    assert seeds.members[1].seed == 2**64 - 2
+    rates = fs.sweep(study(), {"optimizer.lr": np.geomspace(0.01, 1, 4)})
+    assert rates.texts[0] == ["0.01", "0.0464159", "0.215443", "1"]
     for where, message in [
         ({"lrr": 0.1}, "axis = 'lrr': axis must be one of lr, batch_size"),
         ({"lr": 0.3}, "lr = 0.3: lr must be a label of that axis: 0.1, 0.2"),

@@ -42,6 +42,16 @@ def test_the_best_rate_is_that_of_theory(name):
     assert 0.3 < np.std(scores) < 2
 
 
+def test_the_search_ends_far_below_the_error():
+    """Other bounds, the same random numbers: the same value."""
+    values = [
+        fs.tune(study(fs.Cosine(1.0, 100)), "optimizer.lr", (low, 1.9), progress=False)
+        for low in (0.01, 0.012, 0.015)
+    ]
+    spread = np.std([tuned.value for tuned in values])
+    assert spread < 0.1 * values[0].value_se
+
+
 def test_what_it_gives():
     tuned = fs.tune(study(fs.Cosine(1.0, 100)), "optimizer.lr", (0.01, 1.9), progress=False)
     assert tuned.study.optimizer.lr(0) == pytest.approx(tuned.value)
@@ -84,7 +94,13 @@ def test_functions_bounds_and_other_parameters():
         ((study(0.1), "optimizer.lr", 0.1), "a least and a greatest value"),
         ((study(0.1), "optimizer.lr", (0.1, 1), "nothing"), "objective = 'nothing'"),
         ((study(0.1), "optimizer.lr", (0.1, 1), 3), "objective = 3"),
-        ((study(0.1), "optimizer.lr", (100.0, 200.0)), "diverge at every value"),
+        ((study(0.1), "optimizer.lr", (100.0, 200.0)), "at every value tried trajectories diverge"),
+        (
+            (study(0.1), "batch_size", (1, 8)),
+            "batch_size = 4: batch_size must be a hyper-parameter",
+        ),
+        ((study(0.1), "optimizer.lr", (0.1, 1), lambda result: "a"), "that returns a number"),
+        ((study(0.1), "optimizer.lr", (0.1, 1), "loss_se"), "objective = 'loss_se'"),
         ((study(fs.Constant(0.1), measures=fs.Sharpness()), "optimizer.lr", (0.1, 1)), "objective"),
     ],
 )

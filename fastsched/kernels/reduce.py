@@ -28,6 +28,9 @@ _MANTISSA_BITS = 9
 _BIN_SHIFT = 52 - _MANTISSA_BITS
 _ZERO_BIN = 1 << (11 + _MANTISSA_BITS)
 BINS = 2 * _ZERO_BIN
+# Up to so many values a histogram is made by sorting.
+_FEW = 256
+
 _MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 
 
@@ -139,8 +142,9 @@ def bin_of(x):
     return _ZERO_BIN + magnitude if bits >= 0 else _ZERO_BIN - 1 - magnitude
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def block_histogram(observed, count):
+def block_histogram(
+    observed: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Count the values of each row that have not diverged, in fixed logarithmic bins.
 
     Returns
@@ -150,6 +154,43 @@ def block_histogram(observed, count):
     extrema : array of shape (rows, 2)
         The smallest and the largest value of each row.
     """
+    return (_sorted_histogram if count <= _FEW else _dense_histogram)(observed, count)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _sorted_histogram(observed, count):
+    """As `block_histogram`, for few values: sorting them is faster than looking through bins."""
+    rows = observed.shape[0]
+    keys = np.empty(rows * count, np.int64)
+    counts = np.empty(rows * count, np.int64)
+    extrema = np.empty((rows, 2))
+    bins = np.empty(count, np.int64)
+    used = 0
+    for row in range(rows):
+        valid = 0
+        smallest, largest = np.inf, -np.inf
+        for k in range(count):
+            x = observed[row, k]
+            if abs(x) <= DIVERGED_ABOVE:
+                bins[valid] = bin_of(x)
+                valid += 1
+                smallest = min(smallest, x)
+                largest = max(largest, x)
+        extrema[row, 0], extrema[row, 1] = smallest, largest
+        bins[:valid].sort()
+        for k in range(valid):
+            if k > 0 and bins[k] == bins[k - 1]:
+                counts[used - 1] += 1
+            else:
+                keys[used] = row * BINS + bins[k]
+                counts[used] = 1
+                used += 1
+    return keys[:used].copy(), counts[:used].copy(), extrema
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _dense_histogram(observed, count):
+    """As `block_histogram`."""
     rows = observed.shape[0]
     keys = np.empty(rows * count, np.int64)
     counts = np.empty(rows * count, np.int64)

@@ -291,6 +291,10 @@ class Dataset(Coupled):
         return np.stack([begins, counts, 1 / counts], axis=1)
 
     def data(self) -> tuple[Any, ...]:
+        return self._data
+
+    @functools.cached_property
+    def _data(self) -> tuple[Any, ...]:
         origin, labels = self.origin(), self._labels(self.targets)
         test: tuple[Any, ...] = np.zeros((0, self.dim)), np.zeros(0), 0.0, 0.0
         if self.test_inputs is not None and self.test_targets is not None:
