@@ -190,7 +190,7 @@ class Custom(Coupled):
                 "loss", self.loss, f"a function to a finite number; at the start it gives {value!r}"
             )
         with np.errstate(over="ignore"):
-            single = [array.astype(np.float32) for array in (theta, draws, out)]
+            single: list[Any] = [part.astype(np.float32) for part in (theta, draws, out)]
         try:
             tried("gradient", self.gradient, "(theta, draws, out)", *single)
             tried("loss", self.loss, "(theta)", single[0])
