@@ -197,13 +197,11 @@ def _parser() -> argparse.ArgumentParser:
     example = add(
         _example,
         "print a commented study file",
-        "Print a commented study file for one of the landscapes.",
+        "Print a commented study file for one of the landscapes, or with a table [sweep].",
         "fastsched example Wells > study.toml && fastsched run study.toml",
     )
     files = (resources.files("fastsched") / "examples").iterdir()
-    example.add_argument(
-        "landscape", choices=sorted(file.name.removesuffix(".toml") for file in files)
-    )
+    example.add_argument("name", choices=sorted(file.name.removesuffix(".toml") for file in files))
 
     schedules = add(
         _schedules,
@@ -336,7 +334,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _example(options: argparse.Namespace) -> int:
-    file = resources.files("fastsched") / "examples" / f"{options.landscape}.toml"
+    file = resources.files("fastsched") / "examples" / f"{options.name}.toml"
     print(file.read_text(encoding="utf-8"), end="")
     return 0
 

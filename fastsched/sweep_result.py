@@ -171,10 +171,10 @@ class SweepResult(Result):
                 \mathrm{se}(r)^2 \approx \frac{s_a^2 - 2 r c + r^2 s_b^2}{\bar b^2}, \qquad
                 2 c = s_a^2 + s_b^2 - \mathrm{se}(\bar d)^2
 
-            where r is the ratio and s_a, s_b the errors of the means. They are over `step` for
-            sweeps of up to 16 members that record the same steps, and of each member's last step
-            otherwise. Larger sweeps compare what a trajectory has one number of: no variables with
-            other dimensions. Times are censored at each member's own last step.
+            where r is the ratio and :math:`s_a`, :math:`s_b` the errors of the means. They are over
+            `step` for sweeps of up to 16 members that record the same steps, and of each member's
+            last step otherwise. Larger sweeps compare what a trajectory has one number of: no
+            variables with other dimensions. Times are censored at each member's own last step.
 
         Raises
         ------

@@ -176,12 +176,16 @@ def test_schedules_are_drawn(small_study, tmp_path, capsys):
     assert "no hyper-parameter of the study is a schedule" in capsys.readouterr().err
 
 
-def test_example_runs(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [("Quadratic", "20,000 trajectories"), ("Sweep", "9 variants along batch_size (3) x lr (3)")],
+)
+def test_example_runs(name, printed, tmp_path, capsys):
     path = tmp_path / "study.toml"
-    assert main(["example", "Quadratic"]) == 0
+    assert main(["example", name]) == 0
     path.write_text(capsys.readouterr().out)
     assert main(["run", str(path)]) == 0
-    assert "20,000 trajectories" in capsys.readouterr().out
+    assert printed in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", LANDSCAPES)

@@ -53,6 +53,13 @@ def test_a_quadratic_of_your_own(precision, minimum):
     np.testing.assert_allclose(fast_losses(study), fast_losses(plain), rtol=tolerance, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_arrays_take_the_precision_of_theta(precision):
+    custom = fs.Custom(gradient, dotted, 3, start=1.0)
+    study = fs.Study(custom, fs.SGD(0.1), 1, 16, record=[1], precision=precision)
+    np.testing.assert_allclose(fast_losses(study), CURVATURE @ (1 - 0.1 * CURVATURE), rtol=1e-6)
+
+
 def test_drawn_normals_are_noise():
     study = fs.Study(
         fs.Custom(drawn_gradient, loss, 3, draws=3, start=1.0),
@@ -136,6 +143,18 @@ def untypeable(theta, draws, out):
     out[:] = theta.unknown
 
 
+def dotted_in_double(theta):
+    return np.dot(CURVATURE, theta)
+
+
+def dotted(theta):
+    return np.dot(CURVATURE.astype(theta.dtype), theta)
+
+
+def written_in_double(theta, draws, out):
+    out[:] = np.dot(np.diag(CURVATURE), theta)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -150,6 +169,8 @@ def untypeable(theta, draws, out):
         ({"gradient": unfilled}, r"fills `out` .* out\[1\] = nan"),
         ({"gradient": moves_theta}, "leaves theta as it is"),
         ({"gradient": untypeable}, "gradient cannot be compiled by Numba: .*unknown"),
+        ({"loss": dotted_in_double}, r"in single precision, .* loss cannot be compiled .* dot"),
+        ({"gradient": written_in_double}, r"in single precision, .* gradient cannot be compiled"),
         ({"dim": 0}, "dim = 0"),
         ({"draws": -1}, "draws = -1"),
         ({"sampler": "cauchy"}, "sampler = 'cauchy'"),

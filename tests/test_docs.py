@@ -2,8 +2,8 @@
 
 A page is run from top to bottom in a folder of its own: `python` blocks in one namespace; `toml`
 blocks become the file that their first line names; lines of `sh` blocks that start with
-`fastsched` run. A `text` block is what the block above it prints. `<!-- needs NAME -->` above a
-block runs it only where the module is installed, or `fastsched` has the name, or, for "cuda", a
+`fastsched` run, by its entry function. A `text` block is what the block above it prints.
+`<!-- needs NAME -->` above a block runs it only where the module is installed, or, for "cuda", a
 GPU is there. Numbers of trajectories above LARGEST run as LARGEST.
 """
 
@@ -12,16 +12,15 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
 
 import fastsched as fs
+from fastsched.cli import main
 from fastsched.devices import chosen_gpus
 from fastsched.spec import Spec
 
@@ -45,7 +44,7 @@ SECONDS = re.compile(r"[\d.]+ s\b")
 def available(need):
     if need == "cuda":
         return bool(chosen_gpus("auto", None))
-    return need is None or hasattr(fs, need) or importlib.util.find_spec(need) is not None
+    return need is None or importlib.util.find_spec(need) is not None
 
 
 def lowered(code):
@@ -60,16 +59,17 @@ def run_python(code, names):
 
 
 def run_commands(code):
-    commands = [line for line in code.splitlines() if line.startswith("fastsched")]
-    installed = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(commands)],
-        env=os.environ | installed,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    text = ""
+    for line in code.splitlines():
+        command, _, file = line.partition("#")[0].partition(">")
+        if command.startswith("fastsched "):
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                assert main(shlex.split(command)[1:]) == 0
+            if file:
+                Path(file.strip()).write_text(printed.getvalue(), encoding="utf-8")
+            else:
+                text += printed.getvalue()
+    return text
 
 
 def same_text(told, printed):

@@ -96,8 +96,10 @@ class Custom(Coupled):
     ----------
     gradient : function
         `gradient(theta, draws, out)` writes the gradient at `theta`, of shape (d,), to `out`, of
-        shape (d,); it must leave `theta` as it is. Arrays are in the study's precision. A
-        `numba.njit` function, or a Python function that Numba can compile.
+        shape (d,); it must leave `theta` as it is. Arrays are in the study's precision, and the
+        function must compile in both: where types must agree, as in `np.dot`, an array `a` of its
+        own enters as `a.astype(theta.dtype)`. A `numba.njit` function, or a Python function that
+        Numba can compile.
     loss : function
         `loss(theta)` returns a number.
     dim : int
@@ -164,7 +166,7 @@ class Custom(Coupled):
         self._try()
 
     def _try(self) -> None:
-        """Call the functions once at the start, with bounds checked."""
+        """Call the functions at the start in both precisions, with bounds checked."""
         theta = start_of(self.start, self.dim)[0]
         out = np.full(self.dim, np.nan)
         draws = np.full(self.draws, 0.5)
@@ -187,6 +189,16 @@ class Custom(Coupled):
             reject(
                 "loss", self.loss, f"a function to a finite number; at the start it gives {value!r}"
             )
+        with np.errstate(over="ignore"):
+            single: list[Any] = [part.astype(np.float32) for part in (theta, draws, out)]
+        try:
+            tried("gradient", self.gradient, "(theta, draws, out)", *single)
+            tried("loss", self.loss, "(theta)", single[0])
+        except FastschedError as error:
+            raise FastschedError(
+                f"in single precision, with arrays of float32 (`a.astype(theta.dtype)` makes an "
+                f"array `a` match them), {error}"
+            ) from None
 
     @property
     def draws_normals(self) -> bool:  # type: ignore[override]

@@ -92,8 +92,8 @@ class Chain(abc.ABC):
 
         Notes
         -----
-        The solution of u(x) = 1 + \int p(x, y) u(y) dy, to a relative 1e-9, or 1e-14 times the
-        mean time where that is more.
+        The solution of :math:`u(x) = 1 + \int p(x, y)\, u(y)\, dy`, to a relative 1e-9, or 1e-14
+        times the mean time where that is more.
         """
         self._refuse_line()
 
