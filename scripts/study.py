@@ -50,8 +50,8 @@ class Outcome(NamedTuple):
     findings: Sequence[Finding]
 
 
-def simulate(question: fs.Study) -> fs.Result:
-    """Return the result of a study with all its trajectories; else raise KeyboardInterrupt."""
+def simulate(question: fs.Study | fs.Sweep) -> fs.Result:
+    """Return the result of all trajectories of a study or sweep; else raise KeyboardInterrupt."""
     result = fs.run(question, progress=False)
     if not result.complete:
         raise KeyboardInterrupt
