@@ -36,6 +36,7 @@ from study import (
     HOLDS_ONLY_WHEN,
     Finding,
     Outcome,
+    final_ratio,
     main,
     simulate,
     with_error,
@@ -97,13 +98,8 @@ class Contest(NamedTuple):
     def ranking(self, names: Iterable[str]) -> list[str]:
         return sorted(names, key=self.final)
 
-    def ratio(self, one: str, other: str) -> tuple[float, float]:
-        """Return the ratio of two final losses, and its paired standard error."""
-        last = self.result.compare(one, other).isel(step=-1)
-        return float(last["ratio"]), float(last["ratio_se"])
-
     def shown_ratio(self, one: str, other: str) -> str:
-        return f"{one} / {other} = {with_error(*self.ratio(one, other))}"
+        return f"{one} / {other} = {with_error(*final_ratio(self.result, one, other))}"
 
     def above_optimum(self, name: str) -> str:
         loss, error = self.final(name)
@@ -166,11 +162,11 @@ def judge_differences(contests: Sequence[Contest], exponents: dict[str, np.ndarr
     losses_differ, numbers = True, []
     for contest in contests:
         ranking = contest.ranking(NAMED)
-        ratio, error = contest.ratio(ranking[-1], ranking[0])
+        ratio, error = final_ratio(contest.result, ranking[-1], ranking[0])
         losses_differ &= ratio - 1 > THRESHOLD * error
         numbers.append(f"{contest.setting}: {contest.shown_ratio(ranking[-1], ranking[0])}")
     fastest, *_, slowest = sorted(NAMED, key=lambda name: exponents[name][0])
-    first, last = (contests[k].ratio(slowest, fastest) for k in HORIZONS)
+    first, last = (final_ratio(contests[k].result, slowest, fastest) for k in HORIZONS)
     growth, error = log_quotient(last, first)
     rates_differ = growth > THRESHOLD * error
     reason = (
@@ -192,8 +188,8 @@ def judge_cosine(contests: Sequence[Contest]) -> Finding:
         ranking = contest.ranking(SHAPES)
         rival = next(name for name in ranking if name != "cosine")
         median = ranking[len(ranking) // 2]
-        gap, error = contest.ratio("cosine", rival)
-        lead, lead_error = contest.ratio("cosine", median)
+        gap, error = final_ratio(contest.result, "cosine", rival)
+        lead, lead_error = final_ratio(contest.result, "cosine", median)
         if gap - 1 < THRESHOLD * error and lead - 1 < -THRESHOLD * lead_error:
             good.append(str(contest.setting))
         ratios = [

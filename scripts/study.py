@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -56,6 +56,12 @@ def simulate(question: fs.Study | fs.Sweep) -> fs.Result:
     if not result.complete:
         raise KeyboardInterrupt
     return result
+
+
+def final_ratio(result: fs.SweepResult, one: Any, other: Any) -> tuple[float, float]:
+    """Return the ratio of two members' mean losses at the end, and its paired standard error."""
+    last = result.compare(one, other).isel(step=-1)
+    return float(last["ratio"]), float(last["ratio_se"])
 
 
 def verdict(holds: Sequence[bool]) -> str:
