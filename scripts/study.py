@@ -60,7 +60,7 @@ def simulate(question: fs.Study | fs.Sweep) -> fs.Result:
 
 def final_ratio(result: fs.SweepResult, one: Any, other: Any) -> tuple[float, float]:
     """Return the ratio of two members' mean losses at the end, and its paired standard error."""
-    last = result.compare(one, other).isel(step=-1)
+    last = result.compare(one, other).isel(step=-1, missing_dims="ignore")
     return float(last["ratio"]), float(last["ratio_se"])
 
 
