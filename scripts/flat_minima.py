@@ -91,19 +91,11 @@ def wells_trace(peaks: Array, steps: int, n: int) -> dict[str, dict[str, Array]]
         axes = {"landscape.noise": NOISES, "optimizer.lr": schedules(peak, steps)}
         run = simulate(fs.sweep(study, axes))
         below = [run.compare({"lr": "small"}, {"lr": name}, "hessian_trace") for name in names]
-        last = run.data.isel(step=-1)
-        return np.array(
-            [
-                *(
-                    last[name].transpose("lr", "noise")
-                    for name in ("hessian_trace", "hessian_trace_se")
-                ),
-                *(
-                    [b[name].isel(step=-1) for b in below]
-                    for name in ("difference", "difference_se")
-                ),
-            ]
-        )
+        last = run.data.isel(step=-1).transpose("lr", "noise", ...)
+        changes = [
+            [b[name].isel(step=-1) for b in below] for name in ("difference", "difference_se")
+        ]
+        return np.array([last["hessian_trace"], last["hessian_trace_se"], *changes])
 
     found = np.stack([at(peak) for peak in peaks], axis=-1)
     return {
