@@ -28,6 +28,11 @@ import fastsched as fs
 INPUTS, FEATURES = 16, 32
 STEPS, BATCH = 400, 8
 MOMENTUM = 0.9
+OPTIMIZERS = {
+    "SGD": fs.SGD(1.0, momentum=MOMENTUM),
+    "Adam": fs.Adam(1.0),
+    "SignSGD": fs.SignSGD(1.0, momentum=MOMENTUM),
+}
 PEAKS = {
     "SGD": np.geomspace(0.03, 30.0, 8),  # times (1 - momentum) / trace of the Hessian
     "Adam": np.geomspace(0.003, 1.0, 8),
@@ -73,46 +78,41 @@ def valley(alpha: float, label_noise: float) -> Valley:
     )
 
 
-def optimizer(kind: str, peak: float, trace: float) -> fs.Optimizer:
-    if kind == "SGD":
-        rate = fs.Cosine(peak * (1 - MOMENTUM) / trace, STEPS)
-        return fs.SGD(rate, momentum=MOMENTUM)
-    rate = fs.Cosine(peak, STEPS)
-    return fs.Adam(rate) if kind == "Adam" else fs.SignSGD(rate, momentum=MOMENTUM)
-
-
-def run(kind: str, position: str, place: Valley, peak: float, n: int, seed: int) -> fs.Result:
-    """Return the loss of n trajectories after the last step."""
-    question = fs.Study(
+def problem(kind: str, position: str, place: Valley, trajectories: int, seed: int) -> fs.Study:
+    """Return the study of the loss after the last step, at a peak of 1 in the units of `PEAKS`."""
+    scale = (1 - MOMENTUM) / place.trace if kind == "SGD" else 1.0
+    return fs.Study(
         place.positions[position],
-        optimizer(kind, peak, place.trace),
+        OPTIMIZERS[kind].replace(lr=fs.Cosine(scale, STEPS)),
         STEPS,
-        n,
+        trajectories,
         BATCH,
         seed=seed,
         record=[STEPS],
         measures=fs.Loss((0.5,)),
     )
-    return simulate(question)
 
 
 def best_loss(kind: str, position: str, place: Valley, trajectories: int) -> Loss:
     """Return the loss at the best peak rate, measured with other random numbers."""
-    tried = [run(kind, position, place, peak, trajectories // 4, 0) for peak in PEAKS[kind]]
-    peak = PEAKS[kind][int(np.argmin([float(r["loss_quantile"].item()) for r in tried]))]
-    result = run(kind, position, place, peak, trajectories, 1)
+    study = problem(kind, position, place, trajectories // 4, 0)
+    peaks = PEAKS[kind] * study.optimizer.lr.initial
+    tried = simulate(fs.sweep(study, {"optimizer.lr.initial": peaks}))
+    best = tried.sweep.members[int(tried["loss_quantile"].values.argmin())]
+    result = simulate(best.replace(trajectories=trajectories, seed=1))
     return Loss(result["loss_quantile"].item(), result["loss_quantile_se"].item())
 
 
 def deviations(place: Valley, trajectories: int) -> list[float]:
     """Return how far SGD's mean losses are from the exact one, in standard errors."""
-    results = [run("SGD", position, place, 1.0, trajectories, 2) for position in (ALONG, ASKEW)]
-    exact = fs.exact(results[0].study)["loss"].item()
+    studies = [problem("SGD", position, place, trajectories, 2) for position in (ALONG, ASKEW)]
+    exact = fs.exact(studies[0])["loss"].item()
+    results = map(simulate, studies)
     return [(r["loss"].item() - exact) / r["loss_se"].item() for r in results]
 
 
 def apart(a: Loss, b: Loss) -> float:
-    """Return by how many standard errors log a is above log b."""
+    """Return by how many standard errors, of independent runs, log a is above log b."""
     error = np.hypot(a.error / a.median, b.error / b.median)
     return float(np.log(a.median / b.median) / error)
 

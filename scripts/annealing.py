@@ -9,7 +9,8 @@ budget, each at its own best initial rate, in three wells (with their exact law)
 field, by the fraction that ends in the deepest minimum; the best rate is chosen with one seed and
 judged with another. Stiffness: noise-free descent on a double well with a steep quadratic across
 it, against the exact gradient flow at a fixed time. Kramers' law, and temperature alone, count as
-right within 10 %; differences count from 4 standard errors on.
+right within 10 %; differences count from 4 standard errors on, those between ways of cooling by
+paired trajectories.
 
 Sources: Kramers, Physica 7 (1940) 284; Kirkpatrick, Gelatt & Vecchi, Science 220 (1983) 671;
 Hajek, Math. Oper. Res. 13 (1988) 311, of logarithmic cooling; Hairer & Wanner, Solving Ordinary
@@ -64,25 +65,21 @@ def kramers() -> Array:
 
 def escape_rates(steps: int, n: int) -> Escapes:
     """Measure escapes from the minimum at -1 to that at 1; events over exposure."""
-    table = []
-    for rate in RATES:
-        for inverse in INVERSE_TEMPERATURES:
-            noise = float(np.sqrt(2 / (inverse * rate)))
-            study = fs.Study(
-                fs.DoubleWell(noise=noise),
-                fs.SGD(rate),
-                steps,
-                n,
-                record=2,
-                measures=(fs.Loss(()), fs.Escape(radius=2.0, center=-1.0)),
-            )
-            run = simulate(study)
-            chain = fs.theory.double_well_chain(rate, noise, level=1.0)
-            survival = chain.survival(np.arange(steps + 1), -1.0)
-            exact = (1 - survival[-1]) / survival[:-1].sum()
-            row = (float(run["escape_rate"]), float(run["escape_rate_se"]), exact)
-            table.append(np.array(row) / rate)
-    return Escapes(*np.array(table).T.reshape(3, len(RATES), -1))
+    settings = [(r, float(np.sqrt(2 / (b * r)))) for r in RATES for b in INVERSE_TEMPERATURES]
+    study = fs.Study(
+        fs.DoubleWell(),
+        fs.SGD(RATES[0]),
+        steps,
+        n,
+        record=2,
+        measures=(fs.Loss(()), fs.Escape(radius=2.0, center=-1.0)),
+    )
+    run = simulate(fs.sweep(study, {"optimizer.lr, landscape.noise": settings}))
+    chains = (fs.theory.double_well_chain(*setting, level=1.0) for setting in settings)
+    survivals = (chain.survival(np.arange(steps + 1), -1.0) for chain in chains)
+    exact = [(1 - s[-1]) / s[:-1].sum() for s in survivals]
+    found = np.array([run["escape_rate"], run["escape_rate_se"], exact])
+    return Escapes(*found.reshape(3, len(RATES), -1) / np.reshape(RATES, (-1, 1)))
 
 
 def judge_temperature(escapes: Escapes) -> Finding:
@@ -149,39 +146,54 @@ def cooling(peak: float, steps: int) -> dict[str, fs.Schedule]:
     }
 
 
-def deepest(
-    landscape: fs.Landscape, basin: int, peaks: tuple[float, ...], steps: int, n: int, seed: int
-) -> dict[str, Array]:
-    """Return the fraction that ends in a basin, with its error, by schedule over the peaks."""
-    fractions: dict[str, list[Array]] = {}
-    for peak in peaks:
-        for name, schedule in cooling(peak, steps).items():
-            study = fs.Study(
-                landscape,
-                fs.SGD(schedule),
-                steps,
-                n,
-                seed=seed,
-                record=2,
-                measures=(fs.Basins(), fs.Escape()),
-            )
-            p = float(simulate(study)["basin_final"][basin])
-            fractions.setdefault(name, []).append(np.array([p, np.sqrt(p * (1 - p) / n)]))
-    return {name: np.transpose(values) for name, values in fractions.items()}
+class Cooling(NamedTuple):
+    """Ways of cooling, over two seeds and the schedules from all initial rates."""
+
+    title: str
+    basin: int
+    peaks: tuple[float, ...]
+    result: fs.SweepResult
+
+    def fractions(self, seed: int) -> dict[str, Array]:
+        """Return the fraction that ends in the basin, with its error, by schedule over peaks."""
+        ends = self.result.data.sel(basin=self.basin, seed=seed)
+        found = np.array([ends["basin_final"], ends["basin_final_se"]])
+        by_schedule = found.reshape(2, len(self.peaks), -1).transpose(2, 0, 1)
+        return dict(zip(cooling(1.0, 1), by_schedule, strict=True))
+
+    def change(self, one: str, other: str) -> Array:
+        """Return by how much the fraction differs, of the judging seed, and its paired error."""
+        sides = ({"seed": 1, "lr": lr} for lr in (one, other))
+        ends = self.result.compare(*sides, "basin_final").sel(basin=self.basin)
+        return np.array([ends["difference"], ends["difference_se"]])
 
 
-def judge_cooling(found: dict[str, tuple[dict[str, Array], dict[str, Array]]], z: float) -> Finding:
+def cool(
+    title: str, landscape: fs.Landscape, basin: int, peaks: tuple[float, ...], steps: int, n: int
+) -> Cooling:
+    """Run all schedules from all initial rates, to choose the best of these and to judge it."""
+    measures = (fs.Basins(), fs.Escape())
+    study = fs.Study(landscape, fs.SGD(peaks[0]), steps, n, record=2, measures=measures)
+    lr = {f"{name}, {p:g}": s for p in peaks for name, s in cooling(p, steps).items()}
+    result = simulate(fs.sweep(study, {"seed": [0, 1], "optimizer.lr": lr}))
+    return Cooling(title, basin, peaks, result)
+
+
+def judge_cooling(places: list[Cooling], z: float) -> Finding:
     """Compare each way of cooling with the constant, all at their best rates."""
     reasons, signs = [], []
-    for title, (chosen, judged) in found.items():
-        at_best = {name: judged[name][:, chosen[name][0].argmax()] for name in judged}
-        constant = at_best["constant"]
-        for name, (p, e) in at_best.items():
+    for place in places:
+        chosen, judged = place.fractions(0), place.fractions(1)
+        best = {name: found[0].argmax() for name, found in chosen.items()}
+        lr = {name: f"{name}, {place.peaks[k]:g}" for name, k in best.items()}
+        for name in lr:
             if name != "constant":
-                decided = abs(p - constant[0]) > THRESHOLD * (e + constant[1])
-                signs.append((title, name, np.sign(p - constant[0]) * decided))
+                change, error = place.change(lr[name], lr["constant"])
+                decided = abs(change) > THRESHOLD * error
+                signs.append((place.title, name, np.sign(change) * decided))
         reasons.append(
-            f"{title}: " + ", ".join(f"{n} {with_error(*x)}" for n, x in at_best.items())
+            f"{place.title}: "
+            + ", ".join(f"{n} {with_error(*judged[n][:, k])}" for n, k in best.items())
         )
     ahead = [f"{name} in {title}" for title, name, sign in signs if sign > 0]
     verdict = {len(signs): HOLDS, 0: DOES_NOT_HOLD}.get(len(ahead), HOLDS_ONLY_WHEN)
@@ -272,12 +284,12 @@ def study(quick: bool) -> Outcome:
     escapes = escape_rates(*((2000, 10_000) if quick else (8000, 40_000)))
     steps, n = (896, 1000) if quick else (2016, 4000)
     peaks = (0.2, 0.35, 0.6, 1.0) if quick else (0.15, 0.2, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4)
-    wells = [deepest(WELLS, DEEPEST, peaks, steps, n, seed) for seed in (0, 1)]
+    wells = cool("three wells", WELLS, DEEPEST, peaks, steps, n)
     exact = {
         name: np.array(
             [exact_law(cooling(peak, steps)[name].values(steps))[0][-1, DEEPEST] for peak in peaks]
         )
-        for name in wells[0]
+        for name in cooling(1.0, 1)
     }
     z = max(
         np.max(
@@ -285,29 +297,27 @@ def study(quick: bool) -> Outcome:
             / np.sqrt(exact[name] * (1 - exact[name]) / n)[told],
             initial=0.0,
         )
-        for half in wells
-        for name, found in half.items()
+        for seed in (0, 1)
+        for name, found in wells.fractions(seed).items()
     )
     minima = FIELD.minima().locations
     landscape = FIELD.replace(start=minima[len(minima) // 2])
     field_peaks = (0.06, 0.12, 0.2) if quick else (0.04, 0.06, 0.09, 0.13, 0.18, 0.24)
-    field = [deepest(landscape, 0, field_peaks, steps, n // 2, seed) for seed in (0, 1)]
+    field = cool("random field", landscape, 0, field_peaks, steps, n // 2)
     rates = np.array([0.005, 0.01, 0.02, 0.04, 0.08, 0.095, 0.105, 0.125])
     errors = flow_error(rates)
-    table = [["landscape", "initial rate", *wells[0]]]
-    for title, by_peak, (_, found) in (
-        ("three wells", peaks, wells),
-        ("random field", field_peaks, field),
-    ):
-        for k, peak in enumerate(by_peak):
-            table.append([title, f"{peak:g}", *(with_error(*f[:, k]) for f in found.values())])
+    table = [["landscape", "initial rate", *exact]]
+    for place in (wells, field):
+        found = place.fractions(1).values()
+        for k, peak in enumerate(place.peaks):
+            table.append([place.title, f"{peak:g}", *(with_error(*f[:, k]) for f in found)])
     findings = [
         judge_temperature(escapes),
         judge_kramers(escapes),
-        judge_cooling({"three wells": tuple(wells), "random field": tuple(field)}, z),
+        judge_cooling([wells, field], z),
         judge_flow(rates, errors),
     ]
-    return Outcome(draw(escapes, peaks, wells[1], exact, rates, errors), table, findings)
+    return Outcome(draw(escapes, peaks, wells.fractions(1), exact, rates, errors), table, findings)
 
 
 if __name__ == "__main__":

@@ -34,13 +34,13 @@ from study import (
     HOLDS_ONLY_WHEN,
     Finding,
     Outcome,
+    final_ratio,
     main,
     simulate,
     with_error,
 )
 
 import fastsched as fs
-from fastsched.result import Result
 
 CLAIM = "16. Learning-rate decay and batch-size growth are interchangeable"
 LARGE, SMALL = 10_000, 100
@@ -52,6 +52,7 @@ SMOOTHINGS = {  # 1 - momentum of the heavy ball, 1 - decay of the average
     "average": tuple(4.0**-k for k in range(1, 9)),
 }
 BATCH, PHASES = 8, 4
+DECAY, GROWTH = "rate decay", "batch growth"
 RATES = (0.05, 0.2, 0.8)
 TOLERANCE = 0.01
 THRESHOLD = 4.0
@@ -71,31 +72,6 @@ class Passage(NamedTuple):
     z: float
     time: float
     error: float
-
-
-class Pair(NamedTuple):
-    """Rate decay and batch growth: their final loss ratio, with error, and its exact value."""
-
-    studies: tuple[fs.Study, fs.Study]
-    results: tuple[Result, Result]
-
-    @property
-    def ratio(self) -> tuple[float, float]:
-        """Final loss of batch growth over that of rate decay, and its standard error."""
-        decay, growth = (float(result["loss"][-1]) for result in self.results)
-        errors = [float(result["loss_se"][-1] / result["loss"][-1]) for result in self.results]
-        return growth / decay, growth / decay * np.hypot(*errors)
-
-    @property
-    def exact_ratio(self) -> float:
-        decay, growth = (float(result.exact["loss"][-1]) for result in self.results)
-        return growth / decay
-
-    @property
-    def interchangeable(self) -> bool:
-        ratio, error = self.ratio
-        close = abs(self.exact_ratio - 1) < TOLERANCE
-        return close and abs(ratio - self.exact_ratio) < THRESHOLD * error
 
 
 def landscape(dim: int) -> fs.Quadratic:
@@ -155,68 +131,72 @@ def tune(method: str, dim: int, batch: int) -> Tuned:
     return min(map(best_rate, SMOOTHINGS[method]))
 
 
-def sample(method: str, batch: int, tuned: Tuned, trajectories: int) -> Passage:
-    """Run a tuned method on the small model."""
+def passage(method: str, batch: int, tuned: Tuned, trajectories: int) -> fs.Study:
+    """Return the study of a tuned method's first passages on the small model."""
     end = round(tuned.steps)
-    study = problem(method, SMALL, batch, tuned.rate, tuned.smoothing).replace(
+    return problem(method, SMALL, batch, tuned.rate, tuned.smoothing).replace(
         steps=2 * end,
         trajectories=trajectories,
         record=[end],
         measures=MEASURES,
     )
+
+
+def sample(study: fs.Study) -> Passage:
     result = simulate(study)
     z = float(result.z_scores["loss"][0])
     return Passage(z, float(result["hitting_time"]), float(result["hitting_time_se"]))
 
 
-def pair_studies(rate: float, length: int, trajectories: int) -> tuple[fs.Study, fs.Study]:
-    """Return rate decay and batch growth."""
-    decay = fs.Study(
+def pair(rate: float, length: int, trajectories: int) -> fs.Sweep:
+    """Return the sweep over rate decay and batch growth."""
+    decay = fs.StepDecay(rate, length, 0.5)
+    ends = np.cumsum([length >> j for j in range(PHASES)])
+    batches = fs.Piecewise(ends[:-1], [BATCH << j for j in range(PHASES)])
+    study = fs.Study(
         landscape(SMALL),
-        fs.SGD(fs.StepDecay(rate, length, 0.5)),
+        fs.SGD(decay),
         PHASES * length,
         trajectories,
         BATCH,
-        record=np.linspace(0, PHASES * length, 49, dtype=int),
         measures=MEASURES,
     )
-    ends = np.cumsum([length >> j for j in range(PHASES)])
-    batches = fs.Piecewise(ends[:-1], [BATCH << j for j in range(PHASES)])
-    growth = decay.replace(
-        optimizer=fs.SGD(rate),
-        steps=int(ends[-1]),
-        batch_size=batches,
-        record=np.linspace(0, ends[-1], 49, dtype=int),
-    )
-    return decay, growth
+    variants = {
+        DECAY: (decay, BATCH, study.steps, np.linspace(0, study.steps, 49, dtype=int)),
+        GROWTH: (rate, batches, int(ends[-1]), np.linspace(0, ends[-1], 49, dtype=int)),
+    }
+    return fs.sweep(study, {"optimizer.lr, batch_size, steps, record": variants})
 
 
-def run_pair(rate: float, length: int, trajectories: int) -> Pair:
-    studies = pair_studies(rate, length, trajectories)
-    return Pair(studies, tuple(simulate(study) for study in studies))
+def exact_ratio(pair: fs.Sweep) -> float:
+    """Return the exact final loss of batch growth over that of rate decay."""
+    decay, growth = (float(fs.exact(study)["loss"][-1]) for study in pair.members)
+    return growth / decay
+
+
+def interchangeable(pair: fs.SweepResult) -> bool:
+    (ratio, error), exact = final_ratio(pair, GROWTH, DECAY), exact_ratio(pair.sweep)
+    return abs(exact - 1) < TOLERANCE and abs(ratio - exact) < THRESHOLD * error
 
 
 def largest_rate(length: int) -> float:
     """Return the eta_0 at which the exact losses differ by the tolerance."""
 
     def excess(log_rate: float) -> float:
-        decay, growth = (
-            float(fs.exact(study)["loss"][-1])
-            for study in pair_studies(np.exp(log_rate), length, 1)
-        )
-        return abs(growth / decay - 1) - TOLERANCE
+        return abs(exact_ratio(pair(np.exp(log_rate), length, 1)) - 1) - TOLERANCE
 
     return float(np.exp(brentq(excess, *np.log([RATES[0], RATES[-1]]), xtol=1e-3)))
 
 
-def judge(pairs: dict[float, Pair], length: int) -> Finding:
+def judge(pairs: dict[float, fs.SweepResult], length: int) -> Finding:
     numbers = "; ".join(
-        f"eta_0 = {rate:g}: {with_error(*pair.ratio)} (exact {pair.exact_ratio:.4f})"
+        f"eta_0 = {rate:g}: {with_error(*final_ratio(pair, GROWTH, DECAY))} "
+        f"(exact {exact_ratio(pair.sweep):.4f})"
         for rate, pair in pairs.items()
     )
-    updates = [study.steps for study in next(iter(pairs.values())).studies]
+    updates = [study.steps for study in pairs[RATES[0]].sweep.members]
     reason = f"final loss of growth / decay, in {updates[1]} / {updates[0]} updates: {numbers}"
-    verdicts = [pair.interchangeable for pair in pairs.values()]
+    verdicts = list(map(interchangeable, pairs.values()))
     if all(verdicts):
         return Finding(CLAIM, HOLDS, reason)
     if verdicts[0]:
@@ -250,7 +230,7 @@ def draw(
     large: dict[str, dict[int, Tuned]],
     small: dict[str, dict[int, Tuned]],
     passages: dict[tuple[str, int], Passage],
-    pairs: dict[float, Pair],
+    pairs: dict[float, fs.SweepResult],
 ) -> plt.Figure:
     figure, axes = plt.subplots(1, 3, figsize=(14, 4.8))
     draw_steps(axes[0], LARGE, large)
@@ -260,10 +240,9 @@ def draw(
         label = f"{method}, first passage (mean ± 2 s.e.)"
         axes[1].errorbar(*zip(*points, strict=True), fmt=marker, color=colour, label=label)
     for colour, (rate, pair) in zip(COLOURS, pairs.items(), strict=False):
-        for marker, kind, study, result in zip(
-            ("o", "x"), ("rate decay", "batch growth"), pair.studies, pair.results, strict=True
-        ):
-            seen = np.append(0, np.cumsum(study.batch_sizes()))[study.record_steps]
+        for marker, kind in (("o", DECAY), ("x", GROWTH)):
+            result = pair.member(kind)
+            seen = np.append(0, np.cumsum(result.study.batch_sizes()))[result["step"]]
             loss, error = result["loss"], 2 * result["loss_se"]
             label = f"{kind}, $\\eta_0$ = {rate:g}"
             axes[2].errorbar(seen, loss, error, fmt=marker, ms=4, color=colour, label=label)
@@ -306,11 +285,11 @@ def study(quick: bool) -> Outcome:
     small = {m: {1 << k: tune(m, SMALL, 1 << k) for k in exponents} for m in SMOOTHINGS}
     trajectories, length, many = (512, 400, 2048) if quick else (4096, 1000, 8192)
     passages = {
-        (method, batch): sample(method, batch, tuned, trajectories)
+        (method, batch): sample(passage(method, batch, tuned, trajectories))
         for method in ("SGD", "heavy ball")
         for batch, tuned in small[method].items()
     }
-    pairs = {rate: run_pair(rate, length, many) for rate in RATES}
+    pairs = {rate: simulate(pair(rate, length, many)) for rate in RATES}
     figure = draw(large, small, passages, pairs)
     return Outcome(figure, table(large, small, passages), [judge(pairs, length)])
 

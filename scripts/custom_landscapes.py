@@ -14,7 +14,6 @@ import numpy as np
 from study import COLOURS, Outcome, main, simulate, with_error
 
 import fastsched as fs
-from fastsched.result import Result
 
 # A teacher network's answers, with noise, which the student below is to learn.
 INPUTS, HIDDEN, ROWS, BATCH = 3, 6, 128, 8
@@ -116,8 +115,9 @@ def landscapes() -> dict[str, tuple[fs.Custom, float, int]]:
     }
 
 
-def draw(ax: plt.Axes, name: str, results: dict[str, Result]) -> None:
-    for (schedule, result), colour in zip(results.items(), COLOURS, strict=False):
+def draw(ax: plt.Axes, name: str, results: fs.SweepResult) -> None:
+    for schedule, colour in zip(("constant", "cosine"), COLOURS, strict=False):
+        result = results.member(schedule)
         step = result["step"].values[1:]
         low, high = (result["loss_quantile"].sel(quantile=q).values[1:] for q in (0.05, 0.95))
         ax.fill_between(
@@ -144,12 +144,11 @@ def study(quick: bool) -> Outcome:
     rows = [["landscape", "loss at a constant rate", "at a cosine rate"]]
     for ax, (name, (landscape, lr, steps)) in zip(axes, landscapes().items(), strict=True):
         landscape.check_gradient(samples=2000)
-        results = {}
-        for schedule, rate in (("constant", lr), ("cosine", fs.Cosine(lr, steps))):
-            question = fs.Study(landscape, fs.SGD(rate, momentum=0.9), steps, n, record=48)
-            results[schedule] = simulate(question)
-        last = [result.data.isel(step=-1) for result in results.values()]
-        rows.append([name, *(with_error(float(x["loss"]), float(x["loss_se"])) for x in last)])
+        question = fs.Study(landscape, fs.SGD(lr, momentum=0.9), steps, n, record=48)
+        rates = {"constant": lr, "cosine": fs.Cosine(lr, steps)}
+        results = simulate(fs.sweep(question, {"optimizer.lr": rates}))
+        last = results.data.isel(step=-1)
+        rows.append([name, *map(with_error, last["loss"].values, last["loss_se"].values)])
         draw(ax, name, results)
     axes[0].set_ylabel("loss")
     handles, labels = axes[0].get_legend_handles_labels()

@@ -20,6 +20,7 @@ from fastsched.result import Result
 PAIR = (3, 8)
 BATCH = 16
 L2 = 0.01
+RATES = ("constant", "cosine")
 MODEL = "quadratic model"
 
 
@@ -45,39 +46,27 @@ def classes(pixels: np.ndarray, labels: np.ndarray, **options: object) -> fs.Dat
     )
 
 
-def schedules(rate: float, steps: int) -> dict[str, fs.Schedule]:
-    return {"constant": fs.Constant(rate), "cosine": fs.Cosine(rate, steps)}
+def simulate_rates(study: fs.Study) -> fs.SweepResult:
+    """Return the sweep over a constant and a cosine rate."""
+    rate = study.optimizer.lr
+    rates = (rate, fs.Cosine(rate, study.steps))
+    return simulate(fs.sweep(study, {"optimizer.lr": dict(zip(RATES, rates, strict=True))}))
 
 
-def run_pair(data: fs.Dataset, rate: float, steps: int, n: int) -> dict[str, dict[str, Result]]:
-    """Return results by kind of sampling, or model, and schedule."""
-    shuffled = data.replace(replacement=False)
-    landscapes = {
-        "with replacement": (data, (fs.Loss(), fs.TestLoss())),
-        "in epochs": (shuffled, (fs.Loss(), fs.TestLoss())),
-        MODEL: (fs.Quadratic.from_dataset(data), (fs.Loss(),)),
-    }
+def simulate_kinds(study: fs.Study) -> dict[str, fs.SweepResult]:
+    """Return results by kind of sampling, or model."""
+    data = study.landscape
+    model = study.replace(landscape=fs.Quadratic.from_dataset(data), measures=fs.Loss())
     return {
-        kind: {
-            name: simulate(
-                fs.Study(
-                    landscape, fs.SGD(lr), steps, n, batch_size=BATCH, measures=measures, record=48
-                )
-            )
-            for name, lr in schedules(rate, steps).items()
-        }
-        for kind, (landscape, measures) in landscapes.items()
+        "with replacement": simulate_rates(study),
+        "in epochs": simulate_rates(study.replace(landscape=data.replace(replacement=False))),
+        MODEL: simulate_rates(model),
     }
 
 
-def pair_rows(results: dict[str, dict[str, Result]], least: float) -> list[list[str]]:
-    """Return the rows of the table for the pair of digits."""
-    rows = []
-    for kind, by_rate in results.items():
-        for name, result in by_rate.items():
-            row = [f"{PAIR[0]} against {PAIR[1]}", kind, name]
-            rows.append([*row, *ends(result, 0.0 if kind == MODEL else least)])
-    return rows
+def rows(digits: str, kind: str, results: fs.SweepResult, least: float) -> list[list[str]]:
+    """Return the rows of the table for a sweep over rates."""
+    return [[digits, kind, name, *ends(results.member(name), least)] for name in RATES]
 
 
 def ends(result: Result, least: float) -> list[str]:
@@ -93,32 +82,12 @@ def ends(result: Result, least: float) -> list[str]:
     return [*cells, f"{float(exact):.3e}", f"{float(z):.1f}"]
 
 
-def rest_rows(pixels: np.ndarray, digits: np.ndarray, rate: float, steps: int, n: int) -> list:
-    """Return the rows of the table for each digit against the rest."""
-    rows = []
-    for digit in range(10):
-        data = classes(pixels, digits == digit)
-        least = least_loss(data)
-        for name, lr in schedules(rate, steps).items():
-            question = fs.Study(
-                data,
-                fs.SGD(lr),
-                steps,
-                n,
-                batch_size=BATCH,
-                measures=(fs.Loss(()), fs.TestLoss()),
-                record=[steps],
-            )
-            row = [f"{digit} against the rest", "with replacement", name]
-            rows.append([*row, *ends(simulate(question), least)])
-    return rows
-
-
-def draw(results: dict[str, dict[str, Result]], least: float) -> plt.Figure:
+def draw(results: dict[str, fs.SweepResult], least: float) -> plt.Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8))
     styles = {"with replacement": "-", "in epochs": "--", MODEL: ":"}
     for kind, by_rate in results.items():
-        for (name, result), colour in zip(by_rate.items(), COLOURS, strict=False):
+        for name, colour in zip(RATES, COLOURS, strict=False):
+            result = by_rate.member(name)
             shown = {"color": colour, "linestyle": styles[kind], "label": f"{name} rate, {kind}"}
             draw_curve(left, result, "loss", 0.0 if kind == MODEL else least, shown)
             if "test_loss" in result.data:
@@ -158,10 +127,19 @@ def study(quick: bool) -> Outcome:
     data = classes(pixels[chosen], digits[chosen] == PAIR[0])
     rate = 0.5 / float(np.linalg.eigvalsh(data.hessian())[-1])
     least = least_loss(data)
-    results = run_pair(data, rate, steps, n)
-    heads = ["digits", "batches drawn", "rate", "loss above the least", "test loss", "exact", "z"]
-    rows = [heads, *pair_rows(results, least), *rest_rows(pixels, digits, rate, steps, n // 8)]
-    return Outcome(draw(results, least), rows, [])
+    measures = (fs.Loss(), fs.TestLoss())
+    pair = fs.Study(data, fs.SGD(rate), steps, n, BATCH, measures=measures, record=48)
+    results = simulate_kinds(pair)
+    table = [["digits", "batches drawn", "rate", "loss above the least", "test loss", "exact", "z"]]
+    for kind, by_rate in results.items():
+        title = f"{PAIR[0]} against {PAIR[1]}"
+        table += rows(title, kind, by_rate, 0.0 if kind == MODEL else least)
+    for digit in range(10):
+        data = classes(pixels, digits == digit)
+        by_rate = simulate_rates(pair.replace(landscape=data, trajectories=n // 8, record=[steps]))
+        title = f"{digit} against the rest"
+        table += rows(title, "with replacement", by_rate, least_loss(data))
+    return Outcome(draw(results, least), table, [])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ Robustness: the loss rise at the fields' minima under shifts of fixed length in 
 (to second order, length^2 trace / 2 d); and logistic regression on several data sets of one
 population, at several strengths of l2: the trace of the data's Hessian at the minimum, against
 the gap between the losses on new data and on the training data. A difference decides from 4
-standard errors on; the errors of studies that share random numbers are added.
+standard errors on, those of paired trajectories where studies share random numbers.
 
 Sources: Hochreiter & Schmidhuber, Neural Comput. 9 (1997) 1; Keskar et al., ICLR 2017,
 arXiv:1609.04836; Jastrzebski et al. 2017, arXiv:1711.04623, of rate over batch; Xie, Sato &
@@ -80,46 +80,42 @@ def field(seed: int) -> tuple[fs.RandomField, Minima]:
 
 
 def wells_trace(peaks: Array, steps: int, n: int) -> dict[str, dict[str, Array]]:
-    """Return the trace at the end by noise and schedule: (values, errors), shape (2, peaks)."""
-    traces: dict[str, dict[str, Array]] = {}
-    for title, noise in NOISES.items():
-        rows: dict[str, list[Array]] = {}
-        for peak in peaks:
-            for name, schedule in schedules(peak, steps).items():
-                run = run_wells(noise, schedule, steps, n)
-                last = run.data.isel(step=-1)
-                pair = np.array([last["hessian_trace"], last["hessian_trace_se"]])
-                rows.setdefault(name, []).append(pair)
-        traces[title] = {name: np.transpose(values) for name, values in rows.items()}
-    return traces
+    """Return the trace at the end by noise and schedule, shape (4, peaks).
+
+    Values and errors, and how far they are below those of the small rate, with paired errors.
+    """
+    names = list(schedules(SMALL, steps))
+    study = wells_study(steps, n)
+
+    def at(peak: float) -> Array:
+        axes = {"landscape.noise": NOISES, "optimizer.lr": schedules(peak, steps)}
+        run = simulate(fs.sweep(study, axes))
+        below = [run.compare({"lr": "small"}, {"lr": name}, "hessian_trace") for name in names]
+        last = run.data.isel(step=-1).transpose("lr", "noise", ...)
+        changes = [
+            [b[name].isel(step=-1) for b in below] for name in ("difference", "difference_se")
+        ]
+        return np.array([last["hessian_trace"], last["hessian_trace_se"], *changes])
+
+    found = np.stack([at(peak) for peak in peaks], axis=-1)
+    return {
+        title: {name: found[:, k, j] for k, name in enumerate(names)}
+        for j, title in enumerate(NOISES)
+    }
 
 
-def run_wells(
-    noise: float | str, schedule: fs.Schedule, steps: int, n: int, batch_size: int = 1
-) -> fs.Result:
-    study = fs.Study(
-        WELLS.replace(noise=noise),
-        fs.SGD(schedule),
-        steps,
-        n,
-        batch_size,
-        record=2,
-        measures=(fs.Basins(), fs.Sharpness()),
-    )
-    return simulate(study)
+def wells_study(steps: int, n: int) -> fs.Study:
+    measures = (fs.Basins(), fs.Sharpness())
+    return fs.Study(WELLS, fs.SGD(SMALL), steps, n, record=2, measures=measures)
 
 
 def flat_share(batches: tuple[int, ...], time: float, n: int) -> dict[str, Array]:
     """Return the fraction in the flat well after a time, at one ratio of rate to batch size."""
-    shares = {}
-    for title, noise in NOISES.items():
-        runs = [
-            run_wells(noise, fs.Constant(RATIO * b), round(time / (RATIO * b)), n, b)
-            for b in batches
-        ]
-        pairs = [(r["basin_final"][FLAT], r["basin_final_se"][FLAT]) for r in runs]
-        shares[title] = np.transpose(pairs)
-    return shares
+    settings = [(b, RATIO * b, round(time / (RATIO * b))) for b in batches]
+    axes = {"landscape.noise": NOISES, "batch_size, optimizer.lr, steps": settings}
+    final = simulate(fs.sweep(wells_study(1, n), axes)).data.sel(basin=FLAT)
+    shares = np.stack([final["basin_final"], final["basin_final_se"]], axis=1)
+    return dict(zip(NOISES, shares, strict=True))
 
 
 def boltzmann() -> float:
@@ -132,15 +128,15 @@ def boltzmann() -> float:
 
 def field_ends(seeds: range, peak: float, steps: int, n: int) -> dict[str, Array]:
     """Return trace and loss of the minima reached, on average, shape (2, fields)."""
-    ends: dict[str, list[Array]] = {}
+    lr = schedules(peak, steps)
+    ends = []
     for seed in seeds:
         landscape, minima = field(seed)
         of_minima = np.stack([minima.curvatures.sum(axis=1), minima.losses])
-        for name, schedule in schedules(peak, steps).items():
-            study = fs.Study(landscape, fs.SGD(schedule), steps, n, record=2, measures=fs.Basins())
-            final = simulate(study)["basin_final"].values
-            ends.setdefault(name, []).append(of_minima @ final)
-    return {name: np.transpose(values) for name, values in ends.items()}
+        study = fs.Study(landscape, fs.SGD(peak), steps, n, record=2, measures=fs.Basins())
+        final = simulate(fs.sweep(study, {"optimizer.lr": lr}))["basin_final"].values
+        ends.append(final @ of_minima.T)
+    return dict(zip(lr, np.transpose(ends, (1, 2, 0)), strict=True))
 
 
 def mean_error(values: Array) -> tuple[float, float]:
@@ -163,18 +159,14 @@ def judge_wells(
     for title, by_name in traces.items():
         small = by_name["small"]
         rows = np.array(
-            [
-                decided(small[0] - values[0], small[1] + values[1])
-                for name, values in by_name.items()
-                if name != "small"
-            ]
+            [decided(*values[2:]) for name, values in by_name.items() if name != "small"]
         )
         signs.append(rows)
         wins = peaks[rows.min(axis=0) > 0]
         lowest.append(f"from peak rate {wins[0]:g} on with {title}" if len(wins) else "")
         reasons.append(
-            f"{title}: trace {with_error(*small[:, -1])} at the small rate; at peak {peaks[-1]:g} "
-            + ", ".join(f"{n} {with_error(*v[:, -1])}" for n, v in by_name.items() if n != "small")
+            f"{title}: trace {with_error(*small[:2, -1])} at the small rate; at peak {peaks[-1]:g} "
+            + ", ".join(f"{n} {with_error(*v[:2, -1])}" for n, v in by_name.items() if n != "small")
             + f"; at rate/batch {RATIO:g} in the flat well "
             + ", ".join(
                 f"{with_error(*share)} (rate {rate:g})"
@@ -265,25 +257,24 @@ def gaps(sets: int, steps: int, n: int) -> tuple[Array, Array, Array]:
     table = []
     for _ in range(sets):
         rows = sample(100)
-        for l2 in L2:
-            data = fs.Dataset(*rows, "logistic", l2=l2)
-            ends = []
-            for test in (new, rows):
-                landscape = data.replace(test_inputs=test[0], test_targets=test[1])
-                study = fs.Study(
-                    landscape,
-                    fs.SGD(fs.Cosine(0.5, steps)),
-                    steps,
-                    n,
-                    batch_size=10,
-                    record=[steps],
-                    measures=(fs.Loss(()), fs.TestLoss()),
-                )
-                run = simulate(study)
-                ends.append((float(run["test_loss"][0]), float(run["test_loss_se"][0])))
-            trace = np.trace(data.hessian()) - l2 * data.dim
-            table.append((trace, ends[0][0] - ends[1][0], ends[0][1] + ends[1][1]))
-    return tuple(np.array(table).T.reshape(3, sets, len(L2)))
+        data = fs.Dataset(*rows, "logistic", test_inputs=rows[0], test_targets=rows[1])
+        study = fs.Study(
+            data,
+            fs.SGD(fs.Cosine(0.5, steps)),
+            steps,
+            n,
+            batch_size=10,
+            record=[steps],
+            measures=(fs.Loss(()), fs.TestLoss()),
+        )
+        tests = {"new": new, "rows": rows}
+        axes = {"landscape.l2": L2, "landscape.test_inputs, landscape.test_targets": tests}
+        run = simulate(fs.sweep(study, axes))
+        sides = ({"test_inputs+test_targets": test} for test in tests)
+        gap = run.compare(*sides, "test_loss").isel(step=-1)
+        trace = [np.trace(data.replace(l2=l2).hessian()) - l2 * data.dim for l2 in L2]
+        table.append([trace, gap["difference"], gap["difference_se"]])
+    return tuple(np.transpose(table, (1, 0, 2)))
 
 
 def judge_gaps(trace: Array, gap: Array) -> Finding:
@@ -368,7 +359,7 @@ def study(quick: bool) -> Outcome:
     trace, gap, error = gaps(6 if quick else 24, steps, n // 16)
     table = [["noise", "schedule", "peak rate", "trace at the end"]]
     table += [
-        [title, name, f"{peak:g}", with_error(*pair)]
+        [title, name, f"{peak:g}", with_error(*pair[:2])]
         for title, by_name in traces.items()
         for name, found in by_name.items()
         for peak, pair in zip(peaks, found.T, strict=True)

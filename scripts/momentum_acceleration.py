@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from critical_batch_size import SMALL, TARGETS, Tuned, problem, sample, steps_to_target, tune
+from critical_batch_size import SMALL, TARGETS, Tuned, passage, problem, steps_to_target, tune
 from scipy.optimize import minimize_scalar
 from study import (
     COLOURS,
@@ -153,14 +153,18 @@ def compare(batch: int, trajectories: int) -> dict[str, Gain]:
         "same effective rate": Tuned(steps, rate, smoothing),
         "tuned": tune("heavy ball", SMALL, batch),
     }
-    reference = sample("SGD", batch, plain, trajectories)
+    reference = passage("SGD", batch, plain, trajectories)
+    studies = {"SGD": reference} | {
+        name: passage("heavy ball", batch, tuned, trajectories) for name, tuned in rivals.items()
+    }
+    members = {name: (s.optimizer, s.steps, s.record) for name, s in studies.items()}
+    result = simulate(fs.sweep(reference, {"optimizer, steps, record": members}))
+    z = {name: abs(float(result.member(name).z_scores["loss"][0])) for name in studies}
     gains = {}
     for name, tuned in rivals.items():
-        passage = sample("heavy ball", batch, tuned, trajectories)
-        value = reference.time / passage.time
-        error = value * np.hypot(reference.error / reference.time, passage.error / passage.time)
-        largest_z = max(abs(reference.z), abs(passage.z))
-        gains[name] = Gain(plain.steps / tuned.steps, value, error, largest_z)
+        times = result.compare("SGD", name, "hitting_time")
+        ratio, error = float(times["ratio"]), float(times["ratio_se"])
+        gains[name] = Gain(plain.steps / tuned.steps, ratio, error, max(z["SGD"], z[name]))
     return gains
 
 

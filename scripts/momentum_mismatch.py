@@ -16,8 +16,8 @@ decays of equal area, the one that is best for step decay. It is effective if it
 constant rate. The drop is a shock if the loss rises after it. Staleness is the cosine of the
 velocity with the gradient that it meets.
 
-All comparisons are by 4 standard errors, those of independent runs, although all share their
-random numbers.
+All comparisons are by 4 standard errors. Between runs they are those of paired trajectories;
+between two steps of one run those of independent ones, which are too large.
 
 Sources: Polyak, USSR Comput. Math. Math. Phys. 4 (1964) 1, and `torch.optim.SGD`, of the two
 velocities; Zhang et al. 2019 (arXiv:1907.04164) of the model and its exact moments.
@@ -29,9 +29,9 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from study import COLOURS, Finding, Outcome, main, simulate, verdict, with_error
+from study import COLOURS, Finding, Outcome, final_ratio, main, simulate, verdict, with_error
 
 import fastsched as fs
 from fastsched.theory.exact import linear_dynamics
@@ -75,19 +75,16 @@ class Method(NamedTuple):
     def memory(self) -> float:
         return 1 / (1 - self.momentum)
 
-    def study(
-        self, schedule: fs.Schedule, record: NDArray[np.int64], trajectories: int = 1
-    ) -> fs.Study:
-        optimizer = fs.SGD(schedule * (1 / self.memory), self.momentum, velocity=self.velocity)
-        measures = (fs.Loss(()), fs.Alignment()) if self.momentum else fs.Loss(())
-        return fs.Study(LANDSCAPE, optimizer, STEPS, trajectories, record=record, measures=measures)
+    def optimizer(self, schedule: fs.Schedule) -> fs.SGD:
+        return fs.SGD(schedule * (1 / self.memory), self.momentum, velocity=self.velocity)
 
     def tuned(self, shape: fs.Schedule) -> float:
         """Return the factor of a shape that gives the least exact loss at the end."""
 
         def loss(log_rate: float) -> float:
-            end = self.study(np.exp(log_rate) * shape, np.array([STEPS]))
-            return float(np.nan_to_num(np.log(fs.exact(end)["loss"][-1]), nan=np.inf))
+            optimizer = self.optimizer(np.exp(log_rate) * shape)
+            end = fs.exact(fs.Study(LANDSCAPE, optimizer, STEPS, 1, record=[STEPS]))
+            return float(np.nan_to_num(np.log(end["loss"][-1]), nan=np.inf))
 
         grid = np.log(np.geomspace(0.01, 3, 12))
         k = int(np.clip(np.argmin([loss(x) for x in grid]), 1, len(grid) - 2))
@@ -101,33 +98,44 @@ PLAIN = Method(0.0, "pytorch")
 HEAVY = tuple(Method(mu, velocity) for mu in (0.9, 0.99) for velocity in ("pytorch", "classical"))
 METHODS = (PLAIN, *HEAVY)
 
-Runs = dict[Method, dict[str, fs.Result]]  # by method and name of the schedule
+Decays = dict[int, fs.SweepResult]  # by decay time, over the methods
+Shapes = dict[Method, fs.SweepResult]  # over the shapes
 Estimate = tuple[float, float]  # with its error
 
 
-def run_decays(trajectories: int) -> Runs:
-    """Return the results of every method at each decay time, at its best rate."""
+def run(
+    optimizers: dict[str, fs.SGD],
+    trajectories: int,
+    record: ArrayLike = (STEPS,),
+    measures: tuple[fs.Measure, ...] = (fs.Loss(()),),
+) -> fs.SweepResult:
+    first = next(iter(optimizers.values()))
+    study = fs.Study(LANDSCAPE, first, STEPS, trajectories, record=record, measures=measures)
+    return simulate(fs.sweep(study, {"optimizer": optimizers}))
 
-    def run(method: Method, tau: float) -> fs.Result:
+
+def run_decays(trajectories: int) -> Decays:
+    """Return the results of every method at each decay time, at its best rate."""
+    results = {}
+    for tau in TAUS:
         fall = fs.Exponential(1.0, np.exp(-1 / tau))
         shape = fs.Constant(1.0).then(fall, STEPS - FOLDS * tau)
-        study = method.study(method.tuned(shape) * shape, np.array([0, STEPS]), trajectories)
-        return simulate(study)
+        best = {m.name: m.optimizer(m.tuned(shape) * shape) for m in METHODS}
+        results[tau] = run(best, trajectories)
+    return results
 
-    return {m: {f"tau {tau}": run(m, tau) for tau in TAUS} for m in METHODS}
 
-
-def run_shapes(trajectories: int) -> Runs:
+def run_shapes(trajectories: int) -> Shapes:
     """Return the results of every method and shape, of the area that is best for step decay."""
     results = {}
     for method in METHODS:
         area = method.tuned(SHAPES["step"]) * SHAPES["step"].values(STEPS).sum()
-        results[method] = {
-            name: simulate(
-                method.study(area / shape.values(STEPS).sum() * shape, RECORD, trajectories)
-            )
+        equal = {
+            name: method.optimizer(area / shape.values(STEPS).sum() * shape)
             for name, shape in SHAPES.items()
         }
+        measures = (fs.Loss(()), *[fs.Alignment()] * bool(method.momentum))
+        results[method] = run(equal, trajectories, RECORD, measures)
     return results
 
 
@@ -152,17 +160,16 @@ def theory(result: fs.Result, name: str) -> NDArray[np.float64]:
     return result.exact["loss"].values if name == "loss" else velocity_cosine(result.study)
 
 
-def ratio(a: fs.Result, b: fs.Result, at: int = STEPS, other: int = STEPS) -> Estimate:
-    """Return the mean loss of `a` at a step over that of `b` at another."""
-    above, below = a.data.sel(step=at), b.data.sel(step=other)
-    value = float(above["loss"] / below["loss"])
-    relative = np.hypot(above["loss_se"] / above["loss"], below["loss_se"] / below["loss"])
-    return value, value * float(relative)
-
-
 def rise(result: fs.Result) -> Estimate:
     """Return the largest mean loss soon after a drop over that at the drop, of all drops."""
-    return max(ratio(result, result, drop + k, drop) for drop in DROPS for k in AFTER)
+    loss = result["loss"]
+    relative = result["loss_se"] / loss
+
+    def ratio(step: int, drop: int) -> Estimate:
+        value = float(loss.sel(step=step) / loss.sel(step=drop))
+        return value, value * float(np.hypot(*relative.sel(step=[step, drop])))
+
+    return max(ratio(drop + k, drop) for drop in DROPS for k in AFTER)
 
 
 def staleness(result: fs.Result) -> Estimate:
@@ -178,10 +185,12 @@ def above(estimate: Estimate, level: float) -> bool:
     return estimate[0] - level > THRESHOLD * estimate[1]
 
 
-def judge_decays(decays: Runs) -> Finding:
+def judge_decays(decays: Decays) -> Finding:
     """Judge claim 13 by the decays that are not slower than the velocity."""
     times = {m: np.array(TAUS) / m.memory for m in HEAVY}
-    ratios = {m: [ratio(decays[m][n], decays[PLAIN][n]) for n in decays[m]] for m in HEAVY}
+    ratios = {
+        m: [final_ratio(result, m.name, PLAIN.name) for result in decays.values()] for m in HEAVY
+    }
     bad = {m: np.array([above(r, 1 + TOLERANCE) for r in ratios[m]]) for m in HEAVY}
     where = "; ".join(
         f"{', '.join(f'{time:g}' for time in times[m][bad[m]]) or 'none'} with {m.name}"
@@ -198,17 +207,17 @@ def judge_decays(decays: Runs) -> Finding:
     )
 
 
-def judge_shapes(shapes: Runs) -> list[Finding]:
+def judge_shapes(shapes: Shapes) -> list[Finding]:
     """Judge the two halves of claim 3."""
     final = {
-        name: {m: ratio(by["step"], by[name]) for m, by in shapes.items()}
+        name: {m: final_ratio(result, "step", name) for m, result in shapes.items()}
         for name in SHAPES
         if name != "step"
     }
     effective = [value + THRESHOLD * error < 1 for value, error in final["constant"].values()]
-    rises = {m: rise(by["step"]) for m, by in shapes.items()}
+    rises = {m: rise(result.member("step")) for m, result in shapes.items()}
     shocked = [m.name for m in METHODS if above(rises[m], 1)]
-    stale = {m: staleness(shapes[m]["step"]) for m in HEAVY}
+    stale = {m: staleness(shapes[m].member("step")) for m in HEAVY}
     against = ". ".join(f"Over {name}: {listed(ratios)}" for name, ratios in final.items())
     return [
         Finding(
@@ -230,23 +239,26 @@ def listed(estimates: dict[Method, Estimate]) -> str:
     return "; ".join(f"{with_error(*e)} with {m.name}" for m, e in estimates.items())
 
 
-def table(runs: Runs) -> list[list[str]]:
-    rows = []
-    for method, by in runs.items():
-        for name, result in by.items():
-            loss, error = (float(result[n][-1]) for n in ("loss", "loss_se"))
-            exact = float(theory(result, "loss")[-1])
-            z = f"{(loss - exact) / error:.1f}"
-            rows.append([method.name, name, with_error(loss, error), f"{exact:.5g}", z])
-    return rows
+def row(method: Method, decay: str, result: fs.Result) -> list[str]:
+    loss, error = (float(result[name][-1]) for name in ("loss", "loss_se"))
+    exact, z = (float(values["loss"][-1]) for values in (result.exact, result.z_scores))
+    return [method.name, decay, with_error(loss, error), f"{exact:.5g}", f"{z:.1f}"]
 
 
-def draw_drop(ax: plt.Axes, shapes: Runs, name: str) -> None:
+def table(decays: Decays, shapes: Shapes) -> list[list[str]]:
+    return [
+        ["optimizer", "decay", "loss at the end", "exact", "z"],
+        *(row(m, f"tau {tau}", decays[tau].member(m.name)) for m in METHODS for tau in TAUS),
+        *(row(m, name, shapes[m].member(name)) for m in METHODS for name in SHAPES),
+    ]
+
+
+def draw_drop(ax: plt.Axes, shapes: Shapes, name: str) -> None:
     """Draw a variable around the first drop, the loss relative to the exact one there."""
     since = RECORD - DROPS[0]
     near, at_drop = (since >= BEFORE) & (since <= AFTER[-1]), since == 0
     for method, colour in zip(METHODS, COLOURS, strict=False):
-        result = shapes[method]["step"]
+        result = shapes[method].member("step")
         if name not in result.data:
             continue
         value, error, exact = result[name].values, result[f"{name}_se"].values, theory(result, name)
@@ -260,22 +272,22 @@ def draw_drop(ax: plt.Axes, shapes: Runs, name: str) -> None:
     ax.set(xscale="symlog", xlabel="steps since the first drop", xlim=(BEFORE, AFTER[-1]))
 
 
-def draw_decays(ax: plt.Axes, decays: Runs) -> None:
+def draw_decays(ax: plt.Axes, decays: Decays) -> None:
     """Draw the final losses over those of plain SGD."""
-    for method, colour in zip(METHODS, COLOURS, strict=False):
-        pairs = [(decays[method][name], decays[PLAIN][name]) for name in decays[method]]
+    for method, colour in zip(HEAVY, COLOURS[1:], strict=False):
         times = np.array(TAUS) / method.memory
-        value, error = np.array([ratio(*pair) for pair in pairs]).T
-        exact = [theory(a, "loss")[-1] / theory(b, "loss")[-1] for a, b in pairs]
-        if method is not PLAIN:
-            ax.errorbar(times, value, 2 * error, color=colour, fmt="o", markersize=4)
-            ax.plot(times, exact, color=colour, linestyle="--", linewidth=0.9)
+        ratios = [final_ratio(result, method.name, PLAIN.name) for result in decays.values()]
+        value, error = np.transpose(ratios)
+        ends = [result.exact["loss"].isel(step=-1) for result in decays.values()]
+        exact = [end.sel(optimizer=method.name) / end.sel(optimizer=PLAIN.name) for end in ends]
+        ax.errorbar(times, value, 2 * error, color=colour, fmt="o", markersize=4)
+        ax.plot(times, exact, color=colour, linestyle="--", linewidth=0.9)
     ax.axhline(1, color=COLOURS[0], linewidth=0.8)
     ax.set(xscale="log", xlabel="decay time / memory 1 / (1 - mu)")
     ax.set(ylabel="loss at the end / that of plain SGD", title="mismatch, each at its best rate")
 
 
-def draw(decays: Runs, shapes: Runs) -> plt.Figure:
+def draw(decays: Decays, shapes: Shapes) -> plt.Figure:
     figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.8))
     draw_drop(axes[0], shapes, "loss")
     axes[0].set(ylabel="loss / exact loss at the drop", title="shock: the rate falls by 10")
@@ -295,12 +307,12 @@ def study(quick: bool) -> Outcome:
     trajectories = 256 if quick else 8192
     decays, shapes = run_decays(trajectories), run_shapes(trajectories)
     scores = [
-        (shapes[m]["step"]["velocity_alignment"] - velocity_cosine(shapes[m]["step"].study))
-        / shapes[m]["step"]["velocity_alignment_se"]
-        for m in HEAVY
+        (steps["velocity_alignment"] - velocity_cosine(steps.study))
+        / steps["velocity_alignment_se"]
+        for steps in (shapes[m].member("step") for m in HEAVY)
     ]
     cosine = max(float(abs(score).max()) for score in scores)
-    rows = [["optimizer", "decay", "loss at the end", "exact", "z"], *table(decays), *table(shapes)]
+    rows = table(decays, shapes)
     loss = max(abs(float(row[-1])) for row in rows[1:])
     print(f"against theory: largest |z| = {loss:.1f} of the final loss, {cosine:.1f} of the cosine")
     return Outcome(draw(decays, shapes), rows, [judge_decays(decays), *judge_shapes(shapes)])

@@ -19,11 +19,12 @@ Sources: Zhang et al. 2019 (arXiv:1907.04164) of the model; Jastrzebski et al. 2
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from study import (
     COLOURS,
     DOES_NOT_HOLD,
@@ -72,54 +73,37 @@ class Floors(NamedTuple):
         return float(np.max(np.abs((self.value - self.exact) / self.error)))
 
 
-def run_all(trajectories: int) -> list[list[fs.Result]]:
-    """Return the results, by rate and batch."""
-    return [
-        [
-            simulate(
-                fs.Study(
-                    LANDSCAPE,
-                    fs.SGD(rate),
-                    STEPS,
-                    trajectories,
-                    batch,
-                    seed=i * len(BATCHES) + j,
-                    record=RECORD,
-                    measures=fs.Loss(()),
-                )
-            )
-            for j, batch in enumerate(BATCHES)
-        ]
-        for i, rate in enumerate(RATES)
-    ]
+def run_all(trajectories: int) -> fs.SweepResult:
+    pairs = itertools.product(RATES, BATCHES)
+    settings = [(rate, batch, seed) for seed, (rate, batch) in enumerate(pairs)]
+    study = fs.Study(
+        LANDSCAPE, fs.SGD(1.0), STEPS, trajectories, record=RECORD, measures=fs.Loss(())
+    )
+    return simulate(fs.sweep(study, {"optimizer.lr, batch_size, seed": settings}))
 
 
-def measure(results: list[list[fs.Result]]) -> Floors:
-    def over(function) -> NDArray:
-        return np.array([[function(result) for result in row] for row in results])
+def measure(result: fs.SweepResult) -> Floors:
+    def by_setting(values: ArrayLike) -> NDArray:
+        return np.asarray(values).reshape(len(RATES), len(BATCHES))
 
     def at(step: int, name: str) -> NDArray[np.float64]:
-        return over(lambda result: float(result[name].sel(step=step)))
+        return by_setting(result[name].sel(step=step))
 
     floor, error = at(STEPS, "loss"), at(STEPS, "loss_se")
     variance = LANDSCAPE.noise_std**2
+    descended = result["loss"] <= 2 * result["loss"].sel(step=STEPS)
+    members = [(member.optimizer, member.batch_size) for member in result.sweep.members]
+    exact = [fs.theory.noise_floor(o, CURVATURE, variance, batch_size=b) for o, b in members]
+    first = [fs.theory.small_rate_noise_floor(o.lr, variance, batch_size=b) for o, b in members]
     return Floors(
         floor,
         error,
         at(STEPS, "loss_std") / floor,
         1 - at(HALF, "loss") / floor,
         np.hypot(at(HALF, "loss_se"), error) / floor,
-        over(lambda r: int(RECORD[np.argmax(r["loss"].values <= 2 * r["loss"].values[-1])])),
-        over(
-            lambda r: fs.theory.noise_floor(
-                r.study.optimizer, CURVATURE, variance, batch_size=r.study.batch_size
-            )
-        ),
-        over(
-            lambda r: fs.theory.small_rate_noise_floor(
-                r.study.optimizer.lr, variance, batch_size=r.study.batch_size
-            )
-        ),
+        by_setting(RECORD[descended.argmax("step").values]),
+        by_setting(exact),
+        by_setting(first),
     )
 
 
@@ -194,16 +178,18 @@ def table(floors: Floors) -> list[list[str]]:
     return rows
 
 
-def draw_descent(ax: plt.Axes, results: list[list[fs.Result]]) -> None:
+def draw_descent(ax: plt.Axes, result: fs.SweepResult) -> None:
     """Draw the loss at one batch size, and single trajectories of two rates."""
-    for k, (colour, row) in enumerate(zip(COLOURS, results, strict=False)):
-        result = row[SHOWN]
-        loss, error = result["loss"], 2 * result["loss_se"]
-        ax.plot(RECORD, loss, color=colour, label=f"rate {RATES[k]}")
+    shown = {result.sweep.dims[0]: slice(SHOWN, None, len(BATCHES))}
+    data, exact = result.data.isel(shown), result.exact["loss"].isel(shown)
+    for k, (colour, rate) in enumerate(zip(COLOURS, RATES, strict=False)):
+        loss, error = data["loss"][k], 2 * data["loss_se"][k]
+        ax.plot(RECORD, loss, color=colour, label=f"rate {rate}")
         ax.fill_between(RECORD, loss - error, loss + error, color=colour, alpha=0.3, linewidth=0)
-        ax.plot(RECORD, result.exact["loss"], color="black", linestyle="--", linewidth=0.8)
+        ax.plot(RECORD, exact[k], color="black", linestyle="--", linewidth=0.8)
     for k in (0, len(RATES) - 1):
-        study = results[k][SHOWN].study.replace(trajectories=1, record=np.arange(1, STEPS, 2))
+        study = result.sweep.members[k * len(BATCHES) + SHOWN]
+        study = study.replace(trajectories=1, record=np.arange(1, STEPS, 2))
         one = simulate(study)["loss"]
         ax.plot(one["step"], one, color=COLOURS[k], linewidth=0.5, alpha=0.6, zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel="loss", xlim=(1, STEPS))
@@ -243,10 +229,10 @@ def draw_floors(axes: tuple[plt.Axes, plt.Axes], floors: Floors) -> None:
 
 
 def study(quick: bool) -> Outcome:
-    results = run_all(1000 if quick else 20_000)
-    floors = measure(results)
+    result = run_all(1000 if quick else 20_000)
+    floors = measure(result)
     figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.4))
-    draw_descent(axes[0], results)
+    draw_descent(axes[0], result)
     draw_floors(tuple(axes[1:]), floors)
     figure.suptitle(
         "SGD at constant rates on a noisy quadratic; bars and bands are ± 2 standard errors"

@@ -4,10 +4,9 @@
 
 Plain SGD on a noisy quadratic (curvatures 1/i, noise covariance H, 100 dimensions) at several
 horizons T and batch sizes B. Each schedule's base rate, below the edge of stability, minimises the
-exact expected loss at the horizon. Monte Carlo at the tuned rates shares its random numbers between
-the schedules; errors of ratios are those of the paired log ratio over groups of trajectories. The
-yardstick is the exact loss of the schedule that is optimal for the landscape, over all sequences
-of rates.
+exact expected loss at the horizon. Monte Carlo at the tuned rates is a sweep, so that ratios have
+the errors of paired trajectories; settings have seeds of their own. The yardstick is the exact loss
+of the schedule that is optimal for the landscape, over all sequences of rates.
 
 Decays that never end have time scales in proportion to the horizon: exponential falls to 1 %,
 inverse time to 1/21 and 1/sqrt to the root of that. Steps fall by 10 at 1/2 and at 3/4; WSD falls
@@ -37,6 +36,7 @@ from study import (
     HOLDS_ONLY_WHEN,
     Finding,
     Outcome,
+    final_ratio,
     main,
     simulate,
     with_error,
@@ -51,7 +51,6 @@ CLAIM_4 = (
 CLAIM_5 = "5. Cosine annealing, flat at both ends, is especially good"
 LANDSCAPE = fs.Quadratic(1 / np.arange(1, 101), noise="hessian", start=fs.Normal())
 EDGE = 2.0  # of stability, over the largest curvature
-GROUPS = 16
 THRESHOLD = 4.0
 
 Shape = Callable[[float, int], fs.Schedule]  # of base rate and horizon
@@ -71,6 +70,7 @@ SHAPES: dict[str, Shape] = {
 
 
 NAMED = ("exponential", "linear", "quadratic", "cubic", "inverse time", "1/sqrt")  # by claim 4
+HORIZONS = (0, -2)  # the contests of the shortest and the longest one, at batch size 1
 DRAWN = ("1/sqrt", "inverse time", "exponential", "step", "cosine", "linear")
 
 
@@ -82,51 +82,36 @@ class Setting(NamedTuple):
         return f"T = {self.steps}, B = {self.batch_size}"
 
 
-class Entry(NamedTuple):
-    """A tuned schedule: exact losses, and Monte Carlo by group of trajectories, over `step`."""
-
-    schedule: fs.Schedule
-    step: np.ndarray
-    exact: np.ndarray
-    groups: np.ndarray
-    error: np.ndarray
-
-    @property
-    def loss(self) -> np.ndarray:
-        return self.groups.mean(axis=0)
-
-
 class Contest(NamedTuple):
-    """The tuned schedules of a setting, and the optimal one with its exact final loss."""
+    """The sweep over the tuned schedules, and the optimal one with its exact final loss."""
 
     setting: Setting
-    entries: dict[str, Entry]
+    result: fs.SweepResult
     optimum: fs.Schedule
     least: float
 
+    def final(self, name: str) -> tuple[float, float]:
+        """Return the final loss, and its standard error."""
+        last = self.result.data.sel(lr=name).isel(step=-1)
+        return float(last["loss"]), float(last["loss_se"])
+
     def ranking(self, names: Iterable[str]) -> list[str]:
-        return sorted(names, key=lambda name: self.entries[name].loss[-1])
+        return sorted(names, key=self.final)
 
-    def log_ratio(self, one: str, other: str) -> tuple[float, float]:
-        """Return the log ratio of two final losses and its paired standard error."""
-        ratios = np.log(self.entries[one].groups[:, -1] / self.entries[other].groups[:, -1])
-        return float(ratios.mean()), float(ratios.std(ddof=1) / np.sqrt(GROUPS))
-
-    def ratio(self, one: str, other: str) -> str:
-        log_ratio, error = self.log_ratio(one, other)
-        return f"{one} / {other} = {with_error(np.exp(log_ratio), np.exp(log_ratio) * error)}"
+    def shown_ratio(self, one: str, other: str) -> str:
+        return f"{one} / {other} = {with_error(*final_ratio(self.result, one, other))}"
 
     def above_optimum(self, name: str) -> str:
-        entry = self.entries[name]
-        return with_error(entry.loss[-1] / self.least, entry.error[-1] / self.least)
+        loss, error = self.final(name)
+        return with_error(loss / self.least, error / self.least)
 
 
-def problem(schedule: fs.Schedule, setting: Setting, trajectories: int = 1) -> fs.Study:
+def problem(schedule: fs.Schedule, setting: Setting) -> fs.Study:
     return fs.Study(
         LANDSCAPE,
         fs.SGD(schedule),
         setting.steps,
-        trajectories,
+        1,
         setting.batch_size,
         record=30,
         measures=fs.Loss(()),
@@ -144,60 +129,49 @@ def tune(shape: Shape, setting: Setting) -> fs.Schedule:
     return shape(np.exp(best.x), setting.steps)
 
 
-def enter(schedule: fs.Schedule, setting: Setting, trajectories: int) -> Entry:
-    study = problem(schedule, setting, trajectories // GROUPS)
-    results = [simulate(study.replace(seed=seed)) for seed in range(GROUPS)]
-    errors = np.stack([result["loss_se"].values for result in results])
-    return Entry(
-        schedule,
-        study.record_steps,
-        fs.exact(study)["loss"].values,
-        np.stack([result["loss"].values for result in results]),
-        np.sqrt(np.sum(errors**2, axis=0)) / GROUPS,
-    )
-
-
-def compete(setting: Setting, trajectories: int) -> Contest:
+def compete(setting: Setting, trajectories: int, seed: int) -> Contest:
     optimum = fs.theory.optimal_schedule(LANDSCAPE, *setting)
+    study = problem(optimum, setting)
+    tuned = {name: tune(shape, setting) for name, shape in SHAPES.items()}
+    entrants = study.replace(trajectories=trajectories, seed=seed)
     return Contest(
         setting,
-        {
-            name: enter(tune(shape, setting), setting, trajectories)
-            for name, shape in SHAPES.items()
-        },
+        simulate(fs.sweep(entrants, {"optimizer.lr": tuned})),
         optimum,
-        float(fs.exact(problem(optimum, setting))["loss"][-1]),
+        float(fs.exact(study)["loss"][-1]),
     )
 
 
-def horizon_exponents(first: Contest, last: Contest) -> dict[str, tuple[float, float]]:
+def horizon_exponents(first: Contest, last: Contest) -> dict[str, np.ndarray]:
     """Return the exponents of the final loss over the horizon, with their errors, by schedule."""
     span = np.log(last.setting.steps / first.setting.steps)
     exponents = {}
     for name in SHAPES:
-        start, end = first.entries[name], last.entries[name]
-        error = np.hypot(start.error[-1] / start.loss[-1], end.error[-1] / end.loss[-1])
-        exponents[name] = (np.log(end.loss[-1] / start.loss[-1]) / span, error / span)
+        exponents[name] = log_quotient(last.final(name), first.final(name)) / span
     return exponents
 
 
-def judge_differences(
-    contests: Sequence[Contest], exponents: dict[str, tuple[float, float]]
-) -> Finding:
+def log_quotient(one: tuple[float, float], other: tuple[float, float]) -> np.ndarray:
+    """Return the logarithm of a quotient of independent estimates, and its standard error."""
+    (x, x_error), (y, y_error) = one, other
+    return np.array([np.log(x / y), np.hypot(x_error / x, y_error / y)])
+
+
+def judge_differences(contests: Sequence[Contest], exponents: dict[str, np.ndarray]) -> Finding:
     """Judge claim 4."""
     losses_differ, numbers = True, []
     for contest in contests:
         ranking = contest.ranking(NAMED)
-        log_ratio, error = contest.log_ratio(ranking[-1], ranking[0])
-        losses_differ &= log_ratio > THRESHOLD * error
-        numbers.append(f"{contest.setting}: {contest.ratio(ranking[-1], ranking[0])}")
-    order = sorted(NAMED, key=lambda name: exponents[name])
-    fastest, slowest = exponents[order[0]], exponents[order[-1]]
-    error = np.hypot(fastest[1], slowest[1])
-    rates_differ = slowest[0] - fastest[0] > THRESHOLD * error
+        ratio, error = final_ratio(contest.result, ranking[-1], ranking[0])
+        losses_differ &= ratio - 1 > THRESHOLD * error
+        numbers.append(f"{contest.setting}: {contest.shown_ratio(ranking[-1], ranking[0])}")
+    fastest, *_, slowest = sorted(NAMED, key=lambda name: exponents[name][0])
+    first, last = (final_ratio(contests[k].result, slowest, fastest) for k in HORIZONS)
+    growth, error = log_quotient(last, first)
+    rates_differ = growth > THRESHOLD * error
     reason = (
         f"final losses at {'; '.join(numbers)}; exponents over the horizon: "
-        f"{order[0]} {with_error(*fastest)}, {order[-1]} {with_error(*slowest)}"
+        f"{fastest} {with_error(*exponents[fastest])}, {slowest} {with_error(*exponents[slowest])}"
     )
     if losses_differ and rates_differ:
         return Finding(CLAIM_4, HOLDS, reason)
@@ -214,12 +188,12 @@ def judge_cosine(contests: Sequence[Contest]) -> Finding:
         ranking = contest.ranking(SHAPES)
         rival = next(name for name in ranking if name != "cosine")
         median = ranking[len(ranking) // 2]
-        gap, error = contest.log_ratio("cosine", rival)
-        lead, lead_error = contest.log_ratio("cosine", median)
-        if gap < THRESHOLD * error and lead < -THRESHOLD * lead_error:
+        gap, error = final_ratio(contest.result, "cosine", rival)
+        lead, lead_error = final_ratio(contest.result, "cosine", median)
+        if gap - 1 < THRESHOLD * error and lead - 1 < -THRESHOLD * lead_error:
             good.append(str(contest.setting))
         ratios = [
-            contest.ratio("cosine", name) for name in dict.fromkeys((rival, "linear", median))
+            contest.shown_ratio("cosine", name) for name in dict.fromkeys((rival, "linear", median))
         ]
         numbers.append(
             f"{contest.setting}: place {1 + ranking.index('cosine')} of {len(ranking)}, "
@@ -235,12 +209,14 @@ def judge_cosine(contests: Sequence[Contest]) -> Finding:
 
 def draw(contests: Sequence[Contest]) -> plt.Figure:
     figure, (curves, rates, finals) = plt.subplots(1, 3, figsize=(14, 4.8))
-    setting, entries, optimum, least = contests[1]
+    setting, result, optimum, least = contests[1]
+    step = result["step"]
     for colour, name in zip(COLOURS, DRAWN, strict=False):
-        entry = entries[name]
-        curves.errorbar(entry.step, entry.loss, 2 * entry.error, fmt=".", color=colour, label=name)
-        curves.plot(entry.step, entry.exact, "--", color=colour, linewidth=1.2)
-        rates.plot(entry.schedule.values(setting.steps), color=colour, label=name)
+        entry = result.member(name)
+        loss, error = entry["loss"], 2 * entry["loss_se"]
+        curves.errorbar(step, loss, error, fmt=".", color=colour, label=name)
+        curves.plot(step, entry.exact["loss"], "--", color=colour, linewidth=1.2)
+        rates.plot(entry.study.optimizer.lr.values(setting.steps), color=colour, label=name)
     curves.axhline(least, color="k", linestyle=":", label="optimum at the horizon")
     curves.plot([], [], "k--", linewidth=1.2, label="exact")
     curves.set(xscale="log", yscale="log", xlabel="step", title=str(setting))
@@ -250,8 +226,7 @@ def draw(contests: Sequence[Contest]) -> plt.Figure:
     rates.set_ylim(bottom=0)
     names = contests[-1].ranking(SHAPES)[::-1]
     for colour, marker, contest in zip(COLOURS, "osD^", contests, strict=False):
-        loss = np.array([contest.entries[name].loss[-1] for name in names]) / contest.least
-        error = np.array([contest.entries[name].error[-1] for name in names]) / contest.least
+        loss, error = np.transpose([contest.final(name) for name in names]) / contest.least
         place = np.arange(len(names))
         finals.errorbar(
             loss, place, xerr=2 * error, fmt=marker, color=colour, label=contest.setting
@@ -266,27 +241,25 @@ def draw(contests: Sequence[Contest]) -> plt.Figure:
     return figure
 
 
-def table(
-    contests: Sequence[Contest], exponents: dict[str, tuple[float, float]]
-) -> list[list[str]]:
+def table(contests: Sequence[Contest], exponents: dict[str, np.ndarray]) -> list[list[str]]:
     heads = [f"rate, loss/optimum: {contest.setting}" for contest in contests]
     rows = [["schedule", *heads, "exponent of T", "largest |z|"]]
     for name in contests[-1].ranking(SHAPES):
-        entries = [contest.entries[name] for contest in contests]
-        scores = [abs(e.loss - e.exact)[1:] / e.error[1:] for e in entries]
+        entries = [contest.result.member(name) for contest in contests]
+        z = max(float(abs(entry.z_scores["loss"][1:]).max()) for entry in entries)
         cells = [
-            f"{contest.entries[name].schedule(0):.3f}  {contest.above_optimum(name)}"
-            for contest in contests
+            f"{entry.study.optimizer.lr(0):.3f}  {contest.above_optimum(name)}"
+            for entry, contest in zip(entries, contests, strict=True)
         ]
-        rows.append([name, *cells, with_error(*exponents[name]), f"{np.max(scores):.1f}"])
+        rows.append([name, *cells, with_error(*exponents[name]), f"{z:.1f}"])
     return rows
 
 
 def study(quick: bool) -> Outcome:
     horizons, trajectories = ((200, 600), 1024) if quick else ((250, 1000, 4000), 4096)
     settings = [Setting(steps, 1) for steps in horizons] + [Setting(horizons[-1], 16)]
-    contests = [compete(setting, trajectories) for setting in settings]
-    exponents = horizon_exponents(contests[0], contests[-2])
+    contests = [compete(setting, trajectories, seed) for seed, setting in enumerate(settings)]
+    exponents = horizon_exponents(*(contests[k] for k in HORIZONS))
     findings = [judge_differences(contests, exponents), judge_cosine(contests)]
     return Outcome(draw(contests), table(contests, exponents), findings)
 

@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -50,12 +50,18 @@ class Outcome(NamedTuple):
     findings: Sequence[Finding]
 
 
-def simulate(question: fs.Study) -> fs.Result:
-    """Return the result of a study with all its trajectories; else raise KeyboardInterrupt."""
+def simulate(question: fs.Study | fs.Sweep) -> fs.Result:
+    """Return the result of all trajectories of a study or sweep; else raise KeyboardInterrupt."""
     result = fs.run(question, progress=False)
     if not result.complete:
         raise KeyboardInterrupt
     return result
+
+
+def final_ratio(result: fs.SweepResult, one: Any, other: Any) -> tuple[float, float]:
+    """Return the ratio of two members' mean losses at the end, and its paired standard error."""
+    last = result.compare(one, other).isel(step=-1, missing_dims="ignore")
+    return float(last["ratio"]), float(last["ratio_se"])
 
 
 def verdict(holds: Sequence[bool]) -> str:

@@ -10,10 +10,10 @@ even have the same rates in another order. The peak is varied, so that each stan
 A monotone schedule stays where more than half of its trajectories end in the basin they started
 in. Cycles kick out, or lead deeper, where the best schedule with cycles brings more trajectories
 out of the first basin, or into the deepest, than a monotone one of the same peak: at some peaks
-more, at none fewer. A difference counts from 4 standard errors on; since schedules share their
-random numbers, its error is taken as the sum of both errors, the largest it can be. In the wells
-the law of SGD is known under any schedule: its density, pushed forward update by update on a fine
-grid, gives the dashed lines; it agrees with `fastsched.theory.GaussianChain` at a constant rate.
+more, at none fewer. A difference counts from 4 standard errors on, those of paired trajectories. In
+the wells the law of SGD is known under any schedule: its density, pushed forward update by update
+on a fine grid, gives the dashed lines; it agrees with `fastsched.theory.GaussianChain` at a
+constant rate.
 
 Sources: Smith, WACV 2017, arXiv:1506.01186, of triangular rates; Loshchilov & Hutter, ICLR 2017,
 arXiv:1608.03983, of restarts; Kirkpatrick, Gelatt & Vecchi, Science 220 (1983) 671, of annealing.
@@ -21,6 +21,7 @@ arXiv:1608.03983, of restarts; Kirkpatrick, Gelatt & Vecchi, Science 220 (1983) 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -58,18 +59,31 @@ Array = np.ndarray
 
 
 class Ends(NamedTuple):
-    """How trajectories end on a landscape.
+    """How trajectories end on a landscape: at each peak rate a sweep over the schedules.
 
-    Fractions by schedule, over the peak rates: (values, standard errors), shape (2, peaks).
+    An outcome is a variable that is a fraction of them, and where it is a basin's, the basin.
     """
 
     title: str
     peaks: Array
-    deepest: dict[str, Array]
-    stayed: dict[str, Array]
-    left: dict[str, Array]
-    changes: dict[str, Array]
-    runs: dict[str, list[fs.Result]]
+    runs: list[fs.SweepResult]
+    outcomes: dict[str, tuple[str, dict[str, int]]]
+
+    def fractions(self, outcome: str) -> dict[str, Array]:
+        """Return by schedule (values, standard errors), shape (2, peaks)."""
+        variable, basin = self.outcomes[outcome]
+        found = np.array(
+            [[r[variable].sel(basin), r[f"{variable}_se"].sel(basin)] for r in self.runs]
+        )
+        return dict(zip((*MONOTONE, *CYCLIC), found.transpose(2, 1, 0), strict=True))
+
+    def signs(self, outcome: str, ones: Iterable[str], other: str) -> Array:
+        """Return at each peak if one schedule is significantly above (1) or below (-1) another."""
+        variable, basin = self.outcomes[outcome]
+        pairs = [
+            r.compare(a, other, variable).sel(basin) for r, a in zip(self.runs, ones, strict=True)
+        ]
+        return sign(*np.array([[p["difference"], p["difference_se"]] for p in pairs]).T)
 
 
 def schedules(peak: float, steps: int) -> dict[str, fs.Schedule]:
@@ -95,35 +109,23 @@ def measure(
     n: int,
 ) -> Ends:
     """Run every schedule at every peak, from one basin to the hoped-for other."""
-    runs: dict[str, list[fs.Result]] = {name: [] for name in (*MONOTONE, *CYCLIC)}
-    for peak in peaks:
-        for name, schedule in schedules(peak, steps).items():
-            study = fs.Study(
-                landscape,
-                fs.SGD(schedule),
-                steps,
-                n,
-                record=np.arange(0, steps + 1, steps // (4 * CYCLES)),
-                measures=(fs.Basins(), fs.Escape()),
-            )
-            runs[name].append(simulate(study))
-
-    def fractions(variable: str, **basin: int) -> dict[str, Array]:
-        return {
-            name: np.transpose(
-                [(r[variable].sel(basin).sum(), r[f"{variable}_se"].sel(basin).sum()) for r in rs]
-            )
-            for name, rs in runs.items()
-        }
-
+    study = fs.Study(
+        landscape,
+        fs.SGD(peaks[0]),
+        steps,
+        n,
+        record=np.arange(0, steps + 1, steps // (4 * CYCLES)),
+        measures=(fs.Basins(), fs.Escape()),
+    )
     return Ends(
         title,
         np.array(peaks),
-        fractions("basin_final", basin=deepest),
-        fractions("basin_final", basin=start),
-        fractions("escape_probability"),
-        fractions("basin_transitions"),
-        runs,
+        [simulate(fs.sweep(study, {"optimizer.lr": schedules(peak, steps)})) for peak in peaks],
+        {
+            "deepest": ("basin_final", {"basin": deepest}),
+            "stayed": ("basin_final", {"basin": start}),
+            "left": ("escape_probability", {}),
+        },
     )
 
 
@@ -168,28 +170,21 @@ def grid_error(peak: float, steps: int) -> float:
 def largest_z(ends: Ends, laws: dict[str, list[tuple[Array, float]]], n: int) -> float:
     """Return the largest deviation from theory, where at least five cases are expected."""
     scores = [0.0]
+    deepest, stayed, left = (ends.fractions(what) for what in ("deepest", "stayed", "left"))
     for name, by_peak in laws.items():
         final = np.array([law[0][-1] for law in by_peak])
         for found, p in (
-            (ends.deepest[name], final[:, DEEPEST]),
-            (ends.stayed[name], final[:, START]),
-            (ends.left[name], np.array([law[1] for law in by_peak])),
+            (deepest[name], final[:, DEEPEST]),
+            (stayed[name], final[:, START]),
+            (left[name], np.array([law[1] for law in by_peak])),
         ):
             told = n * np.minimum(p, 1 - p) >= 5
             scores += list(abs(found[0] - p)[told] / np.sqrt(p * (1 - p) / n)[told])
     return max(scores)
 
 
-def sign(a: Array, b: Array) -> Array:
-    """Return where a is significantly above b (1) or below (-1); errors add, at the worst."""
-    difference, error = a[0] - b[0], a[1] + b[1]
+def sign(difference: Array, error: Array) -> Array:
     return np.sign(difference) * (abs(difference) > THRESHOLD * error)
-
-
-def best(fractions: dict[str, Array], names: tuple[str, ...]) -> Array:
-    """Return the largest fraction at each peak."""
-    every = np.stack([fractions[name] for name in names])
-    return np.take_along_axis(every, every[:, :1].argmax(axis=0)[None], axis=0)[0]
 
 
 def listed(peaks: Array) -> str:
@@ -197,17 +192,18 @@ def listed(peaks: Array) -> str:
 
 
 def judge_greed(places: list[Ends]) -> Finding:
-    half, reasons, signs = np.array([0.5, 0.0]), [], []
+    reasons, signs = [], []
     for ends in places:
-        rows = np.array([sign(ends.stayed[name], half) for name in MONOTONE])
+        stayed = ends.fractions("stayed")
+        rows = np.array([sign(stayed[name][0] - 0.5, stayed[name][1]) for name in MONOTONE])
         signs.append(rows)
-        k = int(np.argmin(abs(ends.stayed["cosine"][0] - 0.5)))
+        k = int(np.argmin(abs(stayed["cosine"][0] - 0.5)))
         reasons.append(
             f"{ends.title}: all four monotone schedules stay at peaks "
             f"{listed(ends.peaks[rows.min(axis=0) == 1])} and leave at "
             f"{listed(ends.peaks[rows.max(axis=0) == -1])}; at {ends.peaks[k]:g}, "
-            f"{with_error(*ends.stayed['cosine'][:, k])} of a cosine's trajectories stay and "
-            f"{with_error(*ends.stayed['SGDR'][:, k])} of SGDR's"
+            f"{with_error(*stayed['cosine'][:, k])} of a cosine's trajectories stay and "
+            f"{with_error(*stayed['SGDR'][:, k])} of SGDR's"
         )
     every = np.concatenate([rows.ravel() for rows in signs])
     verdict = HOLDS if every.min() == 1 else HOLDS_ONLY_WHEN if 1 in every else DOES_NOT_HOLD
@@ -218,13 +214,17 @@ def judge_greed(places: list[Ends]) -> Finding:
     )
 
 
-def judge_cycles(places: list[Ends], what: str, claim: str) -> Finding:
+def judge_cycles(places: list[Ends], outcome: str, claim: str) -> Finding:
     """Compare the best schedule with cycles to each monotone one of the same peak."""
     reasons, signs = [], []
     for ends in places:
-        fractions = getattr(ends, what)
-        cyclic, monotone = best(fractions, CYCLIC), best(fractions, MONOTONE)
-        signs.append(np.array([sign(cyclic, fractions[name]) for name in MONOTONE]))
+        fractions = ends.fractions(outcome)
+        best = [max(CYCLIC, key=lambda name: fractions[name][0, k]) for k in range(len(ends.peaks))]
+        signs.append(np.array([ends.signs(outcome, best, name) for name in MONOTONE]))
+        largest = [
+            with_error(*max(tuple(pair) for name in names for pair in fractions[name].T))
+            for names in (CYCLIC, MONOTONE)
+        ]
         counts = [
             f"{name} {np.sum(row == 1)}/{np.sum(row == -1)}"
             for name, row in zip(MONOTONE, signs[-1], strict=True)
@@ -232,8 +232,7 @@ def judge_cycles(places: list[Ends], what: str, claim: str) -> Finding:
         reasons.append(
             f"{ends.title}, peaks of {len(ends.peaks)} with the best of cycles above/below: "
             f"{', '.join(counts)}; the largest fraction over all peaks is "
-            f"{with_error(*cyclic[:, cyclic[0].argmax()])} with cycles, "
-            f"{with_error(*monotone[:, monotone[0].argmax()])} without"
+            f"{largest[0]} with cycles, {largest[1]} without"
         )
     every = np.concatenate(signs, axis=1)
     ahead = [n for n, row in zip(MONOTONE, every, strict=True) if row.max() == 1 > -row.min()]
@@ -246,8 +245,9 @@ def judge_alternation(places: list[Ends]) -> Finding:
     """Compare first escapes in the hot and the cold halves of SGDR's cycles."""
     hot = total = 0.0
     for ends in places:
-        for run in ends.runs["SGDR"]:
-            leaving = -np.diff(run["escape_survival"].values).reshape(CYCLES, 4) * run.trajectories
+        for run in ends.runs:
+            survival = run["escape_survival"].sel(lr="SGDR").values
+            leaving = -np.diff(survival).reshape(CYCLES, 4) * run.trajectories
             hot, total = hot + leaving[:, :2].sum(), total + leaving.sum()
     share = hot / total
     error = np.sqrt(share * (1 - share) / total)
@@ -262,7 +262,7 @@ def judge_alternation(places: list[Ends]) -> Finding:
 def draw(wells: Ends, field: Ends, laws: dict[str, list[tuple[Array, float]]]) -> plt.Figure:
     figure, axes = plt.subplots(1, 3, figsize=(14, 5))
     for ax, ends in zip(axes, (wells, field), strict=False):
-        for (name, found), colour in zip(ends.deepest.items(), COLOURS, strict=True):
+        for (name, found), colour in zip(ends.fractions("deepest").items(), COLOURS, strict=True):
             marker = "o" if name in MONOTONE else "^"
             ax.errorbar(
                 ends.peaks, found[0], 2 * found[1], fmt=marker, color=colour, ms=4, label=name
@@ -277,11 +277,10 @@ def draw(wells: Ends, field: Ends, laws: dict[str, list[tuple[Array, float]]]) -
         ax.minorticks_off()
         ax.set_ylabel("fraction in the deepest basin")
     k = len(wells.peaks) // 2
-    for (name, runs), colour in zip(wells.runs.items(), COLOURS, strict=True):
+    for name, colour in zip(laws, COLOURS, strict=True):
         if name in ("constant", "constant, half", "cosine", "SGDR"):
-            found = runs[k]["basin_occupancy"].sel(basin=DEEPEST)
-            error = 2 * runs[k]["basin_occupancy_se"].sel(basin=DEEPEST)
-            step = found["step"].values
+            run = wells.runs[k].member(name).data.sel(basin=DEEPEST)
+            step, found, error = run["step"], run["basin_occupancy"], 2 * run["basin_occupancy_se"]
             axes[2].fill_between(step, found - error, found + error, color=colour, alpha=0.3, lw=0)
             axes[2].plot(laws[name][k][0][:, DEEPEST], "--", color=colour, linewidth=1)
     axes[2].set(xlabel="step (updates)", ylabel="fraction in the deepest basin", ylim=(0, 1))
@@ -310,11 +309,13 @@ def study(quick: bool) -> Outcome:
     places = [wells, field]
     table = [["landscape", "peak", "schedule", "ends in the deepest", "stays", "changes a cycle"]]
     for ends in places:
-        for k, peak in enumerate(ends.peaks):
-            for name in ends.runs:
-                row = [ends.title, f"{peak:g}", name]
-                row += [with_error(*getattr(ends, w)[name][:, k]) for w in ("deepest", "stayed")]
-                table.append([*row, with_error(*ends.changes[name][:, k] / CYCLES)])
+        deepest, stayed = ends.fractions("deepest"), ends.fractions("stayed")
+        for k, (peak, run) in enumerate(zip(ends.peaks, ends.runs, strict=True)):
+            for name in deepest:
+                pairs = (found[name][:, k] for found in (deepest, stayed))
+                row = [ends.title, f"{peak:g}", name, *(with_error(*pair) for pair in pairs)]
+                moves = [run[f"basin_transitions{e}"].sel(lr=name).sum() for e in ("", "_se")]
+                table.append([*row, with_error(*np.array(moves) / CYCLES)])
     findings = [
         judge_greed(places),
         judge_cycles(

@@ -11,7 +11,8 @@ curvature is five times that of the bottom, and from the saddle.
 Claim 6: a run is thrown out if its loss more than doubles (quadratic), or if more than 5 % leave
 their well, by 4 standard errors. The claim holds where a cold run is thrown out and one with
 warm-up is not. Claim 7: gradients align during warm-up if their mean cosine at its end is above
-that at its start by 4 standard errors. Beside it stands the cold run of as many steps.
+that at its start by 4 standard errors, taken as those of independent runs. Beside it stands the
+cold run of as many steps; their difference at one step has the error of paired trajectories.
 
 On quadratics the mean cosine and the loss stand beside their exact values; of the largest loss
 there is the largest exact mean.
@@ -55,16 +56,18 @@ class Case(NamedTuple):
     throw: str
     measures: tuple[fs.Measure, ...]
 
-    def study(self, peak: float, warmup: int, trajectories: int) -> fs.Study:
-        return fs.Study(
+    def sweep(self, peak: float, trajectories: int) -> fs.Sweep:
+        """Return the sweep over the warm-ups."""
+        study = fs.Study(
             self.landscape,
-            fs.SGD(fs.InverseTime(peak * FALL, FALL).warmup(warmup)),
+            fs.SGD(fs.InverseTime(peak * FALL, FALL).warmup(0)),
             STEPS,
             trajectories,
             self.batch,
             record=RECORD,
             measures=(fs.Loss(()), fs.Alignment(), *self.measures),
         )
+        return fs.sweep(study, {"optimizer.lr.steps": WARMUPS})
 
     def thrown(self, result: fs.Result) -> tuple[float, float]:
         return float(result[self.throw]), float(result[f"{self.throw}_se"])
@@ -103,14 +106,7 @@ SADDLE = FLANK._replace(
 )
 CASES = (FAR, NEAR, FLANK, SADDLE)
 
-Results = dict[tuple[float, int], fs.Result]  # by peak and length of the warm-up
-
-
-def run_case(case: Case, trajectories: int) -> Results:
-    return {
-        (peak, warmup): simulate(case.study(peak, warmup, trajectories))
-        for peak, warmup in itertools.product(case.peaks, WARMUPS)
-    }
+Results = dict[float, fs.SweepResult]  # by peak, over the warm-ups
 
 
 def exact_cosine(study: fs.Study) -> NDArray[np.float64]:
@@ -137,7 +133,7 @@ def largest_z(results: dict[str, Results]) -> tuple[float, float]:
     """Return the largest |z| of loss and mean cosine of the runs on quadratics."""
     runs = [result for case in (FAR, NEAR) for result in results[case.name].values()]
     loss = max(float(abs(result.z_scores["loss"]).max()) for result in runs)
-    shown = [results[case.name][case.shown, w] for case in (FAR, NEAR) for w in WARMUPS]
+    shown = [results[case.name][case.shown].member(w) for case in (FAR, NEAR) for w in WARMUPS]
     cosine = max(
         float(
             abs(
@@ -149,12 +145,18 @@ def largest_z(results: dict[str, Results]) -> tuple[float, float]:
     return loss, cosine
 
 
-def difference(a: fs.Result, at: int, b: fs.Result, other: int) -> tuple[float, float]:
-    """Return the mean cosine of `a` at a step less that of `b` at another, and its error."""
-    first, second = a.data.sel(step=at), b.data.sel(step=other)
-    value = first["gradient_alignment"] - second["gradient_alignment"]
-    error = np.hypot(first["gradient_alignment_se"], second["gradient_alignment_se"])
+def change(result: fs.Result, at: int) -> tuple[float, float]:
+    """Return the mean cosine at a step less that at the start, and its error."""
+    end, start = result.data.sel(step=at), result.data.sel(step=0)
+    value = end["gradient_alignment"] - start["gradient_alignment"]
+    error = np.hypot(end["gradient_alignment_se"], start["gradient_alignment_se"])
     return float(value), float(error)
+
+
+def lead(result: fs.SweepResult, warmup: int) -> tuple[float, float]:
+    """Return the mean cosine halfway through a warm-up less that of the cold run, and its error."""
+    halfway = result.compare(warmup, 0, "gradient_alignment").sel(step=warmup // 2)
+    return float(halfway["difference"]), float(halfway["difference_se"])
 
 
 def listed(values: Iterable[float]) -> str:
@@ -166,16 +168,16 @@ def judge_throws(results: dict[str, Results]) -> Finding:
     prevented, where, numbers = [], [], []
     for case in (FAR, FLANK):
         runs = results[case.name]
-        cold = [peak for peak in case.peaks if case.is_thrown(runs[peak, 0])]
-        kept = {w: [p for p in cold if not case.is_thrown(runs[p, w])] for w in WARMUPS[1:]}
+        cold = [peak for peak in case.peaks if case.is_thrown(runs[peak].member(0))]
+        kept = {w: [p for p in cold if not case.is_thrown(runs[p].member(w))] for w in WARMUPS[1:]}
         prevented += [peak in row for row in kept.values() for peak in cold]
         lengths = "; ".join(f"{listed(row)} after {w} steps" for w, row in kept.items())
         where.append(f"{case.name}, of peaks {listed(cold)}: {lengths}")
         for peak in cold[:2]:
-            values = (f"{with_error(*case.thrown(runs[peak, w]))} ({w})" for w in WARMUPS)
+            values = (f"{with_error(*case.thrown(runs[peak].member(w)))} ({w})" for w in WARMUPS)
             numbers.append(f"{case.name}, peak {peak:g}: {case.throw} {', '.join(values)}")
-    trajectories = results[FLANK.name][FLANK.shown, 0].trajectories
-    ends = (results[FLANK.name][FLANK.shown, w].data.sel(basin=0) for w in WARMUPS)
+    shown = results[FLANK.name][FLANK.shown]
+    ends = (shown.data.sel(basin=0, steps=w) for w in WARMUPS)
     left = (with_error(float(e["basin_final"]), float(e["basin_final_se"])) for e in ends)
     numbers.append(
         f"of {FLANK.name}, peak {FLANK.shown:g}, end in the other well {', '.join(left)}"
@@ -186,7 +188,7 @@ def judge_throws(results: dict[str, Results]) -> Finding:
         verdict(prevented),
         f"of the peaks at which cold runs are thrown out, warm-up prevents it at these. "
         f"{'. '.join(where)}. By length of the warm-up, of "
-        f"{trajectories} trajectories each: {'; '.join(numbers)}",
+        f"{shown.trajectories} trajectories each: {'; '.join(numbers)}",
     )
 
 
@@ -194,13 +196,13 @@ def judge_alignment(results: dict[str, Results]) -> list[Finding]:
     """Judge claim 7, and whether it is the warm-up that aligns."""
     rises, leads, changes, gaps = {}, {}, [], []
     for case in CASES:
-        runs = {w: results[case.name][case.shown, w] for w in WARMUPS}
-        warm = [difference(runs[w], w, runs[w], 0) for w in WARMUPS[1:]]
-        cold = [difference(runs[0], w, runs[0], 0) for w in WARMUPS[1:]]
-        lead = [difference(runs[w], w // 2, runs[0], w // 2) for w in WARMUPS[1:]]
-        rises[case.name], leads[case.name] = significant(warm), significant(lead)
+        result = results[case.name][case.shown]
+        warm = [change(result.member(w), w) for w in WARMUPS[1:]]
+        cold = [change(result.member(0), w) for w in WARMUPS[1:]]
+        ahead = [lead(result, w) for w in WARMUPS[1:]]
+        rises[case.name], leads[case.name] = significant(warm), significant(ahead)
         changes.append(f"{case.name} {printed(warm)} (cold {printed(cold)})")
-        gaps.append(f"{case.name} {printed(lead)}")
+        gaps.append(f"{case.name} {printed(ahead)}")
     lengths = f"after {listed(WARMUPS[1:])} steps"
     return [
         Finding(
@@ -242,7 +244,8 @@ def condition(holds: dict[str, list[bool]]) -> str:
 def table(results: dict[str, Results]) -> list[list[str]]:
     rows = [["start", "peak", "warm-up", "rise or escape", "diverged", "loss at the end", "exact"]]
     for case in CASES:
-        for (peak, warmup), result in results[case.name].items():
+        runs = results[case.name].items()
+        for peak, warmup, result in ((p, w, r.member(w)) for p, r in runs for w in WARMUPS):
             end = result.data.isel(step=-1)
             exact = "" if result.exact is None else f"{float(result.exact['loss'][-1]):.4g}"
             diverged = with_error(float(end["diverged"]), float(end["diverged_se"]))
@@ -254,7 +257,7 @@ def table(results: dict[str, Results]) -> list[list[str]]:
 
 def draw_alignment(ax: plt.Axes, case: Case, results: Results) -> None:
     for colour, warmup in zip(COLOURS, WARMUPS, strict=False):
-        result = results[case.shown, warmup]
+        result = results[case.shown].member(warmup)
         cosine, error = result["gradient_alignment"], 2 * result["gradient_alignment_se"]
         ax.plot(RECORD, cosine, color=colour, label=f"warm-up of {warmup}" if warmup else "cold")
         ax.fill_between(
@@ -271,11 +274,13 @@ def draw_alignment(ax: plt.Axes, case: Case, results: Results) -> None:
 def draw_throws(ax: plt.Axes, case: Case, results: Results, edges: dict[str, float]) -> None:
     """Draw the throws over the peak, and the edges of stability at some curvatures."""
     for colour, warmup in zip(COLOURS, WARMUPS, strict=False):
-        value, error = np.array([case.thrown(results[peak, warmup]) for peak in case.peaks]).T
+        value, error = np.array(
+            [case.thrown(results[peak].member(warmup)) for peak in case.peaks]
+        ).T
         line = "" if isinstance(case.landscape, fs.Quadratic) else "-"
         ax.errorbar(case.peaks, value, 2 * error, color=colour, fmt=f"o{line}", markersize=5)
         if not line:
-            largest = [largest_mean(results[peak, warmup].study) for peak in case.peaks]
+            largest = [largest_mean(results[peak].member(warmup).study) for peak in case.peaks]
             ax.plot(case.peaks, largest, color=colour, linestyle="--", linewidth=1)
     for name, curvature in edges.items():
         ax.axvline(2 / curvature, color="0.5", linewidth=0.8)
@@ -315,7 +320,11 @@ def draw(results: dict[str, Results]) -> plt.Figure:
 
 
 def study(quick: bool) -> Outcome:
-    results = {case.name: run_case(case, 512 if quick else 16_384) for case in CASES}
+    trajectories = 512 if quick else 16_384
+    results = {
+        case.name: {peak: simulate(case.sweep(peak, trajectories)) for peak in case.peaks}
+        for case in CASES
+    }
     loss, cosine = largest_z(results)
     print(f"against theory: largest |z| = {loss:.1f} of the loss, {cosine:.1f} of the cosine")
     return Outcome(

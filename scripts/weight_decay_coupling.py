@@ -35,6 +35,7 @@ from study import (
 import fastsched as fs
 
 STEPS = 1000
+RECORD = np.arange(0, STEPS + 1, 20)
 DECAY = 0.3
 KINDS = ("SGD", "AdamW")
 RATE = 0.01  # of AdamW; the effective rate of SGD with momentum
@@ -90,52 +91,51 @@ def optimizer(kind: str, rule: Rule) -> fs.SGD | fs.AdamW:
     return fs.AdamW(lr, weight_decay=weight_decay, decay=rule.decay)
 
 
-def run(kind: str, rule: Rule, trajectories: int, **landscape: object) -> fs.Result:
-    question = fs.Study(
-        fs.Quadratic(**landscape),
-        optimizer(kind, rule),
-        STEPS,
-        trajectories,
-        record=np.arange(0, STEPS + 1, 20),
-        measures=fs.Loss(()),
-    )
-    return simulate(question)
+def run(kind: str, trajectories: int, landscape: fs.Quadratic, starts: list) -> fs.SweepResult:
+    """Run all rules from all starts."""
+    axes = {
+        "optimizer": {rule.name: optimizer(kind, rule) for rule in RULES},
+        "landscape.start": starts,
+    }
+    used = optimizer(kind, RULES[0])
+    question = fs.Study(landscape, used, STEPS, trajectories, record=RECORD, measures=fs.Loss(()))
+    return simulate(fs.sweep(question, axes))
 
 
-def idle_weights(kind: str, rule: Rule, trajectories: int) -> Curve:
-    """Return the factor by which idle weights have shrunk."""
-    noise = {"curvature": np.full(DIM, SLOPE), "noise": 1.0}
-    far, near = (run(kind, rule, trajectories, start=x, **noise) for x in (FAR, 0.0))
+def idle_weights(kind: str, trajectories: int) -> dict[Rule, Curve]:
+    """Return the factor by which idle weights have shrunk, by rule."""
+    idle = fs.Quadratic(np.full(DIM, SLOPE), noise=1.0)
+    gaps = run(kind, trajectories, idle, [FAR, 0.0]).compare({"start": FAR}, {"start": 0.0})
     scale = SLOPE / 2 * DIM * FAR**2
-    square = np.maximum((far["loss"].values - near["loss"].values) / scale, 1e-12)
-    error = np.hypot(far["loss_se"].values, near["loss_se"].values) / scale
-    exact = None
-    if rule.decay != "coupled":
-        values = far.study.optimizer.hyperparameters(STEPS)
-        product = np.cumprod(1 - far.study.optimizer.decays(values)[1])
-        exact = np.append(1.0, product)[far["step"].values]
-    return Curve(np.sqrt(square), error / (2 * np.sqrt(square)), exact)
+    curves = {}
+    for rule in RULES:
+        gap = gaps.sel(optimizer=rule.name)
+        left = np.sqrt(np.maximum(gap["difference"].values / scale, 1e-12))
+        exact = None
+        if rule.decay != "coupled":
+            used = optimizer(kind, rule)
+            product = np.cumprod(1 - used.decays(used.hyperparameters(STEPS))[1])
+            exact = np.append(1.0, product)[RECORD]
+        curves[rule] = Curve(left, gap["difference_se"].values / (2 * left * scale), exact)
+    return curves
 
 
-def useful_weights(kind: str, rule: Rule, trajectories: int) -> Curve:
-    """Return the root mean square distance of useful weights from their minimum, 1."""
-    result = run(
-        kind,
-        rule,
-        trajectories,
-        curvature=np.full(DIM, CURVATURE),
-        noise=0.3,
-        minimum=1.0,
-        start=0.0,
-    )
+def useful_weights(kind: str, trajectories: int) -> dict[Rule, Curve]:
+    """Return the root mean square distance of useful weights from their minimum, 1, by rule."""
+    useful = fs.Quadratic(np.full(DIM, CURVATURE), noise=0.3, minimum=1.0)
+    result = run(kind, trajectories, useful, [0.0])
+    curves = {}
+    for rule in RULES:
+        member = result.member(optimizer=rule.name, start=0.0)
+        value = distance(member["loss"].values)
+        error = member["loss_se"].values / (CURVATURE * DIM * value)
+        exact = None if member.exact is None else distance(member.exact["loss"].values)
+        curves[rule] = Curve(value, error, exact)
+    return curves
 
-    def distance(loss: np.ndarray) -> np.ndarray:
-        return np.sqrt(2 * loss / (CURVATURE * DIM))
 
-    value = distance(result["loss"].values)
-    error = result["loss_se"].values / (CURVATURE * DIM * value)
-    exact = distance(fs.exact(result.study)["loss"].values) if kind == "SGD" else None
-    return Curve(value, error, exact)
+def distance(loss: np.ndarray) -> np.ndarray:
+    return np.sqrt(2 * loss / (CURVATURE * DIM))
 
 
 def largest_z(curves: list[Curve]) -> float:
@@ -148,20 +148,20 @@ def largest_z(curves: list[Curve]) -> float:
     return float(max(z))
 
 
-def draw(shrinkage: dict, distance: dict, steps: np.ndarray) -> plt.Figure:
+def draw(shrinkage: dict, balance: dict) -> plt.Figure:
     """Draw shrinkage and distance of AdamW over steps; SGD's only differ where the table says."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.8))
-    for ax, curves in ((left, shrinkage), (right, distance)):
+    for ax, curves in ((left, shrinkage), (right, balance)):
         for k, rule in enumerate(RULES):
             curve, colour = curves["AdamW", rule], COLOURS[k]
             # Some rules are the same: the wider lines lie below.
             width = 8 - 1.5 * k if k < 5 else 2
             style = {"color": colour, "linewidth": width, "solid_capstyle": "butt"}
-            ax.plot(steps, curve.value, **style, label=rule.name)
+            ax.plot(RECORD, curve.value, **style, label=rule.name)
             band = 2 * curve.error
-            ax.fill_between(steps, curve.value - band, curve.value + band, color=colour, alpha=0.2)
+            ax.fill_between(RECORD, curve.value - band, curve.value + band, color=colour, alpha=0.2)
             if curve.exact is not None:
-                ax.plot(steps, curve.exact, color="black", linestyle=(0, (1, 3)), linewidth=1)
+                ax.plot(RECORD, curve.exact, color="black", linestyle=(0, (1, 3)), linewidth=1)
         ax.set_xlabel("step")
     left.plot([], [], color="black", linestyle=(0, (1, 3)), label="exact: product of 1 - s")
     left.set(yscale="log", ylabel="mean of idle weights, over their start")
@@ -176,7 +176,7 @@ def draw(shrinkage: dict, distance: dict, steps: np.ndarray) -> plt.Figure:
     return figure
 
 
-def judge(shrinkage: dict, distance: dict) -> list[Finding]:
+def judge(shrinkage: dict, balance: dict) -> list[Finding]:
     """Return what the numbers say of the claim's two halves."""
 
     def final(curves: dict, kind: str, rule: Rule) -> tuple[float, float]:
@@ -199,7 +199,7 @@ def judge(shrinkage: dict, distance: dict) -> list[Finding]:
             f"{kind} leaves {with_error(*at_constant)} of idle weights at a constant rate, "
             f"{with_error(*at_cosine)} at a cosine rate, {with_error(*again)} with λ η₀/η"
         )
-        lr_rule, raised = final(distance, kind, faded), final(distance, kind, restored)
+        lr_rule, raised = final(balance, kind, faded), final(balance, kind, restored)
         moved.append(apart(raised, lr_rule) > THRESHOLD)
         balances.append(
             f"{kind} ends {with_error(*lr_rule)} from the minimum with constant λ, "
@@ -230,20 +230,20 @@ def judge(shrinkage: dict, distance: dict) -> list[Finding]:
 
 def study(quick: bool) -> Outcome:
     trajectories = 256 if quick else 16_384
-    keys = [(kind, rule) for kind in KINDS for rule in RULES]
-    shrinkage = {key: idle_weights(*key, trajectories) for key in keys}
-    distance = {key: useful_weights(*key, trajectories) for key in keys}
+    shrinkage, balance = (
+        {(kind, rule): curve for kind in KINDS for rule, curve in of(kind, trajectories).items()}
+        for of in (idle_weights, useful_weights)
+    )
     table = [["optimizer", "rate, decay", "idle weights left", "exact", "distance", "exact "]]
-    for kind, rule in keys:
+    for kind, rule in shrinkage:
         cells = [kind, rule.name]
-        for curve in (shrinkage[kind, rule], distance[kind, rule]):
+        for curve in (shrinkage[kind, rule], balance[kind, rule]):
             cells.append(with_error(float(curve.value[-1]), float(curve.error[-1])))
             cells.append("" if curve.exact is None else f"{curve.exact[-1]:.5f}")
         table.append(cells)
-    z = largest_z([*shrinkage.values(), *distance.values()])
+    z = largest_z([*shrinkage.values(), *balance.values()])
     table.append([f"largest |z| {z:.1f}", *[""] * 5])
-    figure = draw(shrinkage, distance, np.arange(0, STEPS + 1, 20))
-    return Outcome(figure, table, judge(shrinkage, distance))
+    return Outcome(draw(shrinkage, balance), table, judge(shrinkage, balance))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 import fastsched as fs
@@ -106,6 +107,23 @@ def test_an_interrupted_run_ends_the_script(scripts, monkeypatch):
     monkeypatch.setattr(fs, "run", lambda *args, **options: partial)
     with pytest.raises(KeyboardInterrupt):
         helper.simulate(study)
+
+
+def test_final_ratio_is_that_of_paired_trajectories(scripts):
+    helper = scripts("study")
+    study = fs.Study(fs.Quadratic([1.0], start=5.0), fs.SGD(0.1), 8, 256, measures=fs.Loss(()))
+    result = helper.simulate(
+        fs.sweep(study, {"optimizer.lr, steps": {"a": (0.1, 8), "b": (0.1, 6)}})
+    )
+    one, other = (result.member(name).data.isel(step=-1) for name in "ab")
+    ratio, error = helper.final_ratio(result, "a", "b")
+    assert ratio == float(one["loss"] / other["loss"])
+    independent = ratio * np.hypot(*(x["loss_se"] / x["loss"] for x in (one, other)))
+    assert 0 < error < 0.8 * independent
+    same_steps = helper.simulate(fs.sweep(study, {"optimizer.lr": [0.1, 0.11]}))
+    expected = same_steps.compare(0.11, 0.1).sel(step=8)
+    found = helper.final_ratio(same_steps, 0.11, 0.1)
+    assert found == (float(expected["ratio"]), float(expected["ratio_se"]))
 
 
 def test_index(scripts, tmp_path):
