@@ -83,6 +83,10 @@ class Ranking:
     def verdict(self) -> str:
         """What was found, in words."""
         number = len(self.candidates)
+        if np.all(self.diverged):
+            return "trajectories of every member have diverged"
+        if not number:
+            return "no errors are known, of which two trajectories are needed"
         found = (
             "one member is the best" if number == 1 else f"the best is one of {number:,} members"
         )
@@ -100,7 +104,7 @@ class Ranking:
                     f"{self.value_se[k]:.2g}",
                     f"{self.behind[k]:.3g}" if k else "",
                     f"{self.behind_se[k]:.2g}" if k else "",
-                    "diverged" if self.diverged[k] else f"{self.p[k]:.2g}",
+                    "diverged" if self.diverged[k] else _probability(self.p[k]),
                     "may be the best" if self.p[k] > 1 - self.confidence else "",
                 ]
             )
@@ -112,6 +116,10 @@ class Ranking:
         if len(rows) > _ROWS:
             lines.append(f"and {len(rows) - _ROWS:,} more behind them")
         return "\n".join([*lines, "", self.verdict])
+
+
+def _probability(p: float) -> str:
+    return "< 1e-15" if p < 1e-15 else f"{p:.2g}"
 
 
 def ranked(result: SweepResult, variable: str, largest: bool, confidence: float) -> Ranking:

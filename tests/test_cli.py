@@ -241,7 +241,7 @@ def test_sweeps(small_study, tmp_path, capsys):
     for arguments, message in [
         (["compare", str(out), "low", "high"], "axis = 'low': axis must be one of lr, batch_size"),
         (["compare", str(out), "lr=no", "lr=low"], "lr = 'no': lr must be a label of that axis"),
-        (["compare", str(out), "--variable", "loss_std"], "one that is a mean over trajectories"),
+        (["compare", str(out), "--variable", "loss_std"], "one of which differences are kept"),
         (["plot", str(out), "-o", str(picture), "--x", "seed"], "x = 'seed'"),
     ]:
         assert main(arguments) == 1

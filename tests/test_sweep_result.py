@@ -305,7 +305,7 @@ def test_ranking_by_hand():
     final = result["loss"].isel(step=-1).values.ravel()
     order = np.argsort(final)
     assert ranking.value.tolist() == final[order].tolist()
-    assert ranking.best == {"lr": "cosine", "batch_size": 8}
+    assert ranking.best == {"lr": "linear", "batch_size": 8}
     from scipy.stats import t as student
 
     x = [trajectories(member)[0][-1] for member in result.sweep.members]
