@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import multiprocessing
 import os
 import signal
@@ -107,15 +108,27 @@ def test_store(tmp_path):
     assert same(fs.run(study(), store=tmp_path / "store", progress=False))
 
 
+class Interrupting(ThreadPoolExecutor):
+    """Sends Ctrl-C once the third task is done."""
+
+    def submit(self, function, *arguments):
+        number = next(self.numbers)
+
+        def task():
+            result = function(*arguments)
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return result
+
+        return super().submit(task)
+
+
 def test_interruption():
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with ThreadPoolExecutor(1) as threads:
-            fs.run(study(trajectories=16), executor=threads, progress=False)
-            timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
-            long = study(trajectories=10**6)
-            result = fs.run(long, executor=threads, progress=False)
+        with Interrupting(1) as threads:
+            threads.numbers = itertools.count(1)
+            result = fs.run(study(trajectories=10**6), executor=threads, progress=False)
     finally:
         signal.signal(signal.SIGINT, previous)
     assert not result.complete

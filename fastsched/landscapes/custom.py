@@ -166,7 +166,7 @@ class Custom(Coupled):
         self._try()
 
     def _try(self) -> None:
-        """Call the functions at the start in both precisions, with bounds checked."""
+        """Call the functions at the start."""
         theta = start_of(self.start, self.dim)[0]
         out = np.full(self.dim, np.nan)
         draws = np.full(self.draws, 0.5)
@@ -189,16 +189,6 @@ class Custom(Coupled):
             reject(
                 "loss", self.loss, f"a function to a finite number; at the start it gives {value!r}"
             )
-        with np.errstate(over="ignore"):
-            single: list[Any] = [part.astype(np.float32) for part in (theta, draws, out)]
-        try:
-            tried("gradient", self.gradient, "(theta, draws, out)", *single)
-            tried("loss", self.loss, "(theta)", single[0])
-        except FastschedError as error:
-            raise FastschedError(
-                f"in single precision, with arrays of float32 (`a.astype(theta.dtype)` makes an "
-                f"array `a` match them), {error}"
-            ) from None
 
     @property
     def draws_normals(self) -> bool:  # type: ignore[override]
