@@ -51,6 +51,7 @@ def run(
     executor: Any = ...,
     store: str | os.PathLike[str] | None = ...,
     target_se: Limits | None = ...,
+    confidence: float | None = ...,
     progress: bool = ...,
 ) -> Result: ...
 
@@ -64,6 +65,7 @@ def run(
     executor: Any = ...,
     store: str | os.PathLike[str] | None = ...,
     target_se: Limits | None = ...,
+    confidence: float | None = ...,
     progress: bool = ...,
 ) -> SweepResult: ...
 
@@ -76,6 +78,7 @@ def run(
     executor: Any = None,
     store: str | os.PathLike[str] | None = None,
     target_se: Limits | None = None,
+    confidence: float | None = None,
     progress: bool = True,
 ) -> Result:
     """Run a study or a sweep and return its statistics.
@@ -117,6 +120,10 @@ def run(
         trajectories. That chance decides when to stop makes the estimates a little biased and
         their errors a little too small, by the order of 1/n of n trajectories; at least 256 are
         run.
+    confidence : float, optional
+        With `target_se`: the probability with which the estimates are to be within the target, by
+        a normal law, e.g. 0.95 for 1.96 standard errors. By default the targets are those of the
+        standard errors themselves.
     progress : bool, default True
         Show a progress bar, where the output is a terminal.
 
@@ -139,7 +146,9 @@ def run(
     if executor is not None and (device == "cuda" or devices is not None):
         raise FastschedError("executor: the blocks of an executor run on processors, not on GPUs")
     gpus = () if executor is not None else chosen_gpus(device, devices)
-    target = None if target_se is None else Target(target_se)
+    if confidence is not None and target_se is None:
+        reject("confidence", confidence, "left out without target_se")
+    target = None if target_se is None else Target(target_se, confidence)
     started = time.perf_counter()
     plan = planned(study, gpus, steady=(store, target, executor) != (None, None, None))
     keeping = contextlib.nullcontext() if store is None else opened(store, study, plan.division)

@@ -25,9 +25,19 @@ class Target:
     target_se : float or mapping
         A relative standard error of the loss, or for each variable a relative one, or
         ("absolute", error).
+    confidence : float or None
+        The probability with which estimates are to be that near; None for standard errors.
     """
 
-    def __init__(self, target_se: Limits) -> None:
+    def __init__(self, target_se: Limits, confidence: float | None = None) -> None:
+        self._widths = 1.0
+        if confidence is not None:
+            from scipy.special import ndtri
+
+            level = real("confidence", confidence, above=0)
+            if level >= 1:
+                reject("confidence", confidence, "less than 1")
+            self._widths = float(ndtri((1 + level) / 2))
         allowed = 'a positive number, or a dict of variables with numbers or ("absolute", number)'
         given: Any = target_se if isinstance(target_se, Mapping) else {"loss": target_se}
         if not given:
@@ -63,7 +73,7 @@ class Target:
             value, error = result.data[name].values, result.data[error_name].values
             scale = np.ones_like(value) if absolute else np.abs(value)
             with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(error == 0, 0.0, error / (limit * scale))
+                ratio = np.where(error == 0, 0.0, self._widths * error / (limit * scale))
             known_values = ratio[~np.isnan(value)]
             worst = max(
                 worst,

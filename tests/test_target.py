@@ -57,6 +57,16 @@ def test_unknown_values_are_left_out():
     assert result.complete
 
 
+def test_confidence():
+    """Half the width of a 95 % interval is 1.96 standard errors."""
+    result = fs.run(study(), target_se=0.02, confidence=0.95, progress=False)
+    assert relative(result, "loss") <= 0.02 / 1.96
+    assert result.data.drop_attrs().identical(run(0.02 / 1.959964).data.drop_attrs())
+    for options in ({"confidence": 0.9}, {"target_se": 0.1, "confidence": 1.0}):
+        with pytest.raises(fs.FastschedError, match="confidence"):
+            fs.run(study(), progress=False, **options)
+
+
 def test_the_cap():
     result = run(1e-6, trajectories=700)
     assert result.complete
