@@ -106,11 +106,17 @@ def _add_sweep(main: Element, result: SweepResult) -> None:
         _add(main, "p", line)
     _add(main, "h2", "Members")
     _add_table(main, sweep_summary.members_table(result, _MOST_ROWS))
-    for line in sweep_summary.verdict(result):
-        _add(main, "p", line)
+    if "loss" in result.pairs:
+        ranking = result.best()
+        _add(main, "h2", "Ranking by the loss after the last step")
+        _add_table(main, ranking.table()[: 1 + _MOST_ROWS])
+        _add(main, "p", f"{ranking.verdict}. Behind: the paired difference from the first.")
     _add(main, "h2", "Figures")
     box = SubElement(main, "div", {"class": "figures"})
-    for name in sweep_plot.sweep_drawable(result):
+    names = sweep_plot.sweep_drawable(result)
+    if "diverged" in names and float(result["diverged"].max()) == 0:
+        names.remove("diverged")
+    for name in names:
         over = ["step"] if "step" in result.data[name].dims else []
         for x in [*over, *result.sweep.dims]:
             figure = Figure(figsize=(5.5, 3.9), layout="constrained")

@@ -116,7 +116,9 @@ def _draw(
             label=label,
         )
     if exact is not None:
-        ax.plot(at, exact.values[known], label=exact_label, **EXACT_LINE)
+        joined = at.dtype.kind in "iuf"
+        style = EXACT_LINE if joined else {"color": "black", "marker": "_", "linestyle": "none"}
+        ax.plot(at if joined else at.astype(str), exact.values[known], label=exact_label, **style)
 
 
 def _scale(ax: Axes, x: str, values: xarray.DataArray) -> None:

@@ -236,7 +236,8 @@ def test_sweeps(small_study, tmp_path, capsys):
     assert main(["report", str(out), "-o", str(tmp_path / "report.html")]) == 0
     text = (tmp_path / "report.html").read_text()
     assert "Curves: loss over batch size" in text
-    assert "may be the best" not in text
+    assert "Ranking by the loss" in text
+    assert "Curves: diverged" not in text
     assert "all 4 compared" in text
     for arguments, message in [
         (["compare", str(out), "low", "high"], "axis = 'low': axis must be one of lr, batch_size"),
