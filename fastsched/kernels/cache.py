@@ -33,7 +33,7 @@ _load_lock = threading.Lock()
 
 def load_kernel(source: str, functions: Mapping[str, Any] = MappingProxyType({})) -> ModuleType:
     """Write `source` to the cache folder once, and import it, with some functions as globals."""
-    name = "fastsched_kernel_" + _fingerprint(source)
+    name = "fastsched_kernel_" + _known_fingerprint(source)
     text = name
     for key, function in functions.items():
         # A function is kept by the module, so that no other one has its address.
@@ -56,7 +56,6 @@ def load_kernel(source: str, functions: Mapping[str, Any] = MappingProxyType({})
         return module
 
 
-@functools.cache
 def _fingerprint(source: str) -> str:
     """Return a hash of everything the compiled kernel depends on."""
     digest = hashlib.sha256(source.encode())
@@ -64,6 +63,9 @@ def _fingerprint(source: str) -> str:
     for _, text in sorted(_imported_sources(source, "").items()):
         digest.update(text.encode())
     return digest.hexdigest()[:24]
+
+
+_known_fingerprint = functools.cache(_fingerprint)
 
 
 def _imported_sources(source: str, prefix: str) -> dict[str, str]:
