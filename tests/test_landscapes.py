@@ -95,7 +95,13 @@ EXAMPLES = {
     "random field, wide": (fs.RandomField(70, 67, 2.0, 0.5, 0.2, start=fs.Normal()), 0.1, (2,)),
 }
 
-CASES = [(name, batch) for name, (_, _, batches) in EXAMPLES.items() for batch in batches]
+# Its kernels, which also stand behind the other activations, take half a minute to compile.
+SLOW = {"linear features, drawn"}
+CASES = [
+    pytest.param(name, batch, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name, (_, _, batches) in EXAMPLES.items()
+    for batch in batches
+]
 TOLERANCE = {"single": 3e-4, "double": 1e-10}
 
 

@@ -26,6 +26,7 @@ def simulate(*names):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_statistics_like_those_of_the_processor():
     assert simulate("cpu quadratic") == ["quadratic double agree", "quadratic single agree"]
 
@@ -34,6 +35,7 @@ def test_division_into_blocks_launches_and_gpus():
     assert simulate("divisions", "messages") == ["divisions agree", "messages agree"]
 
 
+@pytest.mark.slow
 def test_sweeps():
     assert simulate("sweeps") == ["sweeps agree"]
 
