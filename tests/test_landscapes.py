@@ -6,11 +6,10 @@ from dataclasses import is_dataclass
 
 import numpy as np
 import pytest
+from helpers import draws, fast_losses, slow_losses
 from scipy import optimize
-from test_kernels import fast_losses, slow_losses
 
 import fastsched as fs
-from fastsched.kernels.reference import Draws
 from fastsched.landscapes import Landscape
 from fastsched.landscapes.features import DrawnFeatures
 from fastsched.spec import Spec
@@ -97,10 +96,6 @@ EXAMPLES = {
 
 CASES = [(name, batch) for name, (_, _, batches) in EXAMPLES.items() for batch in batches]
 TOLERANCE = {"single": 3e-4, "double": 1e-10}
-
-
-def draws(n=1, step=0, precision="double", seed=0):
-    return Draws(seed, step, np.arange(n, dtype=np.uint64), precision)
 
 
 # Every kind of landscape, precision, state and memory is a kernel to compile: few are tried.

@@ -12,6 +12,7 @@ import time
 import numba
 import numpy as np
 import pytest
+from helpers import fast_losses
 
 import fastsched as fs
 from fastsched import plan as plan_module
@@ -19,8 +20,6 @@ from fastsched.kernels.cpu import TileRunner
 
 
 def test_result_against_the_trajectories(small_study):
-    from test_kernels import fast_losses
-
     losses = fast_losses(small_study)
     data = fs.run(small_study, progress=False).data
     n = small_study.trajectories
@@ -114,11 +113,9 @@ def test_ctrl_c_keeps_finished_blocks(heeds_interrupts):
     study = slow_study()
     fs.run(study.replace(trajectories=16), progress=False)
     interrupt_after(1.5)
-    started = time.perf_counter()
     result = fs.run(study, progress=False)
-    assert time.perf_counter() - started < 20
     assert not result.complete
-    assert 0 < result.trajectories < study.trajectories
+    assert 0 < result.trajectories < study.trajectories / 2
     assert "interrupted" in result.summary()
     whole = fs.run(study.replace(trajectories=result.trajectories), progress=False)
     np.testing.assert_array_equal(result.data["loss"], whole.data["loss"])
