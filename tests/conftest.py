@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
@@ -18,3 +19,11 @@ def small_study() -> fs.Study:
         trajectories=100,
         record=np.arange(51),
     )
+
+
+@pytest.fixture
+def threads():
+    """The number of threads of a run, which a test may set."""
+    number = numba.get_num_threads()
+    yield number
+    numba.set_num_threads(number)

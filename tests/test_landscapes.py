@@ -6,7 +6,7 @@ from dataclasses import is_dataclass
 
 import numpy as np
 import pytest
-from helpers import draws, fast_losses, slow_losses
+from helpers import draws, fast_losses, same_data, slow_losses
 from scipy import optimize
 
 import fastsched as fs
@@ -152,10 +152,10 @@ def test_average_is_that_of_the_iterates(name):
 def test_same_bits_for_any_division(name, monkeypatch):
     landscape, lr, (batch_size, *_) = EXAMPLES[name]
     study = fs.Study(landscape, fs.SGD(lr), 41, 77, batch_size)
-    whole = fs.run(study, progress=False).data
+    whole = fs.run(study, progress=False)
     monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
     monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
-    assert fs.run(study, progress=False).data.drop_attrs().equals(whole.drop_attrs())
+    assert same_data(fs.run(study, progress=False), whole)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
