@@ -86,7 +86,7 @@ def test_blocks_lost_three_times_end_the_run():
     assert caught.value.result.trajectories == 4096
 
 
-def test_a_dead_pool_keeps_what_is_finished():
+def test_a_dead_pool_ends_the_run():
     def kill(processes):
         time.sleep(6)
         for process in list(processes._processes.values()):

@@ -9,10 +9,9 @@ import sys
 import threading
 import time
 
-import numba
 import numpy as np
 import pytest
-from helpers import fast_losses
+from helpers import fast_losses, same_data
 
 import fastsched as fs
 from fastsched import plan as plan_module
@@ -84,6 +83,7 @@ def test_runs_in_another_thread(small_study):
     thread.start()
     thread.join()
     assert results[0].complete
+    assert same_data(results[0], fs.run(small_study, progress=False))
 
 
 def slow_study():
@@ -193,6 +193,7 @@ def test_first_runs_at_the_same_time():
     for thread in threads:
         thread.join()
     assert len(results) == 6
+    assert all(same_data(results[0], other) for other in results[1:])
 
 
 def test_blocks_cover_all_trajectories():
@@ -205,11 +206,6 @@ def test_blocks_cover_all_trajectories():
             assert sum(block.tiles for block in blocks) == plan.tiles
             assert plan.tiles_per_block & (plan.tiles_per_block - 1) == 0
             assert all(b.first_tile % plan.tiles_per_block == 0 for b in blocks)
-
-
-def test_one_thread_is_enough(small_study, threads):
-    numba.set_num_threads(1)
-    assert fs.run(small_study, progress=False).complete
 
 
 def test_import_is_light():
