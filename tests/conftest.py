@@ -1,4 +1,4 @@
-"""Shared helpers of the tests."""
+"""Fixtures of the tests."""
 
 from __future__ import annotations
 
