@@ -10,6 +10,8 @@ its exact theory. Then each digit against the rest. Prints tables and draws the 
 
 from __future__ import annotations
 
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 from study import COLOURS, Outcome, main, simulate, with_error
@@ -26,8 +28,10 @@ MODEL = "quadratic model"
 
 def load() -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels, scaled to [0, 1], and the digits."""
-    from sklearn.datasets import load_digits
-
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        sys.exit("the digits are scikit-learn's: pip install scikit-learn")
     digits = load_digits()
     return digits.data / 16, digits.target
 

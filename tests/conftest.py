@@ -1,7 +1,8 @@
-"""Shared helpers of the tests."""
+"""Fixtures of the tests."""
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
@@ -18,3 +19,11 @@ def small_study() -> fs.Study:
         trajectories=100,
         record=np.arange(51),
     )
+
+
+@pytest.fixture
+def threads():
+    """The number of threads of a run, which a test may set."""
+    number = numba.get_num_threads()
+    yield number
+    numba.set_num_threads(number)

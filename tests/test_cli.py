@@ -22,6 +22,7 @@ LANDSCAPES = [
     for name, cls in Spec.registry.items()
     if issubclass(cls, fs.Landscape) and name in fs.__all__ and name not in ("Landscape", "Custom")
 ]
+COMMANDS = ["run", "estimate", "show", "plot", "compare", "report", "demo", "example", "schedules"]
 # Parameters that an example may leave out.
 RARE = {"features", "brute_force", "test_size"}
 
@@ -79,12 +80,12 @@ def test_program_has_help():
         text=True,
         check=True,
     )
-    for command in ("run", "show", "plot", "report", "demo", "example", "schedules", "exit codes"):
-        assert command in done.stdout
+    for part in (*COMMANDS, "exit codes"):
+        assert part in done.stdout
 
 
 def test_every_command_teaches(capsys):
-    for command in ("run", "estimate", "show", "plot", "compare", "demo", "example", "schedules"):
+    for command in COMMANDS:
         with pytest.raises(SystemExit, match="0"):
             main([command, "--help"])
         text = capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
-from test_kernels import fast_losses
+from helpers import fast_losses
 
 import fastsched as fs
 

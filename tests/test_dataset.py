@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import draws
 from scipy import optimize, stats
-from test_landscapes import draws
 
 import fastsched as fs
 

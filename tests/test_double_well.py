@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import fast_losses
 from numpy.polynomial import hermite_e
 from scipy import interpolate
-from test_kernels import fast_losses
 
 import fastsched as fs
 

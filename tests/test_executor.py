@@ -19,6 +19,7 @@ from concurrent.futures import (
 
 import numpy as np
 import pytest
+from helpers import same_data
 
 import fastsched as fs
 
@@ -31,7 +32,7 @@ def study(**changes):
 
 @functools.cache
 def local():
-    return fs.run(study(), progress=False).data.drop_attrs()
+    return fs.run(study(), progress=False)
 
 
 def run(executor, **options):
@@ -39,7 +40,7 @@ def run(executor, **options):
 
 
 def same(result):
-    return result.complete and result.data.drop_attrs().identical(local())
+    return result.complete and same_data(result, local())
 
 
 def pool(workers=2):
@@ -85,7 +86,7 @@ def test_blocks_lost_three_times_end_the_run():
     assert caught.value.result.trajectories == 4096
 
 
-def test_a_dead_pool_keeps_what_is_finished():
+def test_a_dead_pool_ends_the_run():
     def kill(processes):
         time.sleep(6)
         for process in list(processes._processes.values()):
@@ -167,4 +168,4 @@ def test_dask_with_a_worker_killed():
         result = fs.run(big, executor=client, progress=False)
     whole = fs.run(big, progress=False)
     assert result.complete
-    assert result.data.drop_attrs().identical(whole.data.drop_attrs())
+    assert same_data(result, whole)

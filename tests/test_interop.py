@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import close, stepped
 
 from fastsched import interop
 from fastsched.errors import FastschedError
@@ -30,10 +31,6 @@ def jax() -> Any:
     return pytest.importorskip("jax")
 
 
-def close(actual: Any, expected: Any, atol: float) -> None:
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
-
-
 def an_optimizer(torch: Any, lr: Any = 1.0) -> Any:
     """SGD with momentum, two groups of unlike rates, after one update."""
     a, b = (torch.ones(3, requires_grad=True) for _ in range(2))
@@ -42,16 +39,6 @@ def an_optimizer(torch: Any, lr: Any = 1.0) -> Any:
     (a.sum() + b.sum()).backward()
     optimizer.step()
     return optimizer
-
-
-def quietly_stepped(scheduler: Any, steps: int) -> list[float]:
-    values = [float(scheduler.optimizer.param_groups[0]["lr"])]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in range(steps - 1):
-            scheduler.step()
-            values.append(float(scheduler.optimizer.param_groups[0]["lr"]))
-    return values
 
 
 TORCH: dict[str, tuple[Callable[[Any, Any], Any], Schedule | None]] = {
@@ -97,14 +84,14 @@ def test_from_torch_samples_and_changes_nothing(torch: Any, name: str, tensor: b
             parameters, [p for g in optimizer.param_groups for p in g["params"]], strict=True
         )
     )
-    close(table.values(12), quietly_stepped(scheduler, 12), atol=1e-15)
+    close(table.values(12), stepped(scheduler, 12), atol=1e-15)
     if ours is not None:
         close(table.values(12), ours.values(12), atol=1e-12)
 
 
 def test_from_torch_goes_on_from_the_present(torch: Any) -> None:
     scheduler = torch.optim.lr_scheduler.ExponentialLR(an_optimizer(torch), 0.5)
-    quietly_stepped(scheduler, 4)
+    stepped(scheduler, 4)
     assert interop.from_torch(scheduler, 2) == Table([0.125, 0.0625])
 
 
@@ -150,13 +137,13 @@ def test_to_torch_and_back(torch: Any) -> None:
 def test_to_torch_resumes_from_its_state(torch: Any) -> None:
     optimizer = an_optimizer(torch)
     scheduler = interop.to_torch(SCHEDULE, optimizer)
-    quietly_stepped(scheduler, 6)
+    stepped(scheduler, 6)
     saved, saved_optimizer = scheduler.state_dict(), optimizer.state_dict()
     other = an_optimizer(torch)
     resumed = interop.to_torch(SCHEDULE, other)
     other.load_state_dict(saved_optimizer)
     resumed.load_state_dict(saved)
-    assert quietly_stepped(resumed, 5) == SCHEDULE.values(10)[5:].tolist()
+    assert stepped(resumed, 5) == SCHEDULE.values(10)[5:].tolist()
 
 
 def test_to_torch_rejects(torch: Any) -> None:

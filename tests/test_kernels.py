@@ -9,6 +9,7 @@ import sys
 import numba
 import numpy as np
 import pytest
+from helpers import fast_losses, same_data, slow_losses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,36 +22,6 @@ from fastsched.kernels.separable import separable_source
 from fastsched.plan import make_plan
 
 TOLERANCE = {"single": 2e-4, "double": 1e-10}
-
-
-def fast_losses(study):
-    """Return the recorded losses of every trajectory, shape (records, trajectories)."""
-    plan = make_plan(study, threads=1)
-    runner = plan.runner()
-    parts = []
-    for block in plan.blocks():
-        observed, _ = runner.run(
-            0, block.first_tile, block.count, lambda: True, lambda updates: None
-        )
-        parts.append(observed.values[: len(study.record_steps), : block.count].copy())
-    return np.concatenate(parts, axis=1)
-
-
-def slow_losses(study, trajectories=None):
-    """As `fast_losses`, by the reference."""
-    return reference.simulate(
-        study.landscape,
-        study.optimizer,
-        study.batch_sizes(),
-        study.record_steps,
-        np.arange(study.trajectories) if trajectories is None else trajectories,
-        study.seed,
-        study.precision,
-    )
-
-
-finite = st.floats(-2, 2)
-positive = st.floats(0.01, 1.0)
 
 
 @st.composite
@@ -151,36 +122,27 @@ def test_first_trajectories_of_a_larger_run_are_the_same(small_study):
     np.testing.assert_array_equal(large[:, :100], fast_losses(small_study))
 
 
-def same(a, b):
-    """Return whether two results hold the same bits."""
-    return all(np.array_equal(a.data[n], b.data[n], equal_nan=True) for n in a.data) and list(
-        a.data
-    ) == list(b.data)
-
-
 @pytest.mark.parametrize("trajectories", [1, 15, 16, 17, 777, 4096])
-def test_same_bits_for_any_threads_and_block_size(trajectories, monkeypatch):
+def test_same_bits_for_any_threads_and_block_size(trajectories, threads, monkeypatch):
     study = fs.Study(
         fs.Quadratic(1 / np.arange(1, 21), start=fs.Normal()),
         fs.SGD(0.1, momentum=0.9),
         steps=101,
         trajectories=trajectories,
     )
-    threads = numba.get_num_threads()
     results = []
-    for number in {1, threads}:
+    for number in sorted({1, threads}):
         for observed_bytes in (2**24, 2**19, 1):
             monkeypatch.setattr("fastsched.plan._OBSERVED_BYTES", observed_bytes)
             numba.set_num_threads(number)
             results.append(fs.run(study, progress=False))
-    numba.set_num_threads(threads)
     monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
     monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
     feed = make_plan(study, 1).feed(0)
     assert feed.groups_per_call < feed.arguments.groups
     results.append(fs.run(study, progress=False))
-    assert all(same(results[0], other) for other in results[1:])
-    assert not same(results[0], fs.run(study.replace(seed=1), progress=False))
+    assert all(same_data(results[0], other) for other in results[1:])
+    assert not same_data(results[0], fs.run(study.replace(seed=1), progress=False))
 
 
 def test_kernel_is_cached_on_disk(small_study, tmp_path):

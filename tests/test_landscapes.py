@@ -6,11 +6,10 @@ from dataclasses import is_dataclass
 
 import numpy as np
 import pytest
+from helpers import draws, fast_losses, same_data, slow_losses
 from scipy import optimize
-from test_kernels import fast_losses, slow_losses
 
 import fastsched as fs
-from fastsched.kernels.reference import Draws
 from fastsched.landscapes import Landscape
 from fastsched.landscapes.features import DrawnFeatures
 from fastsched.spec import Spec
@@ -105,10 +104,6 @@ CASES = [
 TOLERANCE = {"single": 3e-4, "double": 1e-10}
 
 
-def draws(n=1, step=0, precision="double", seed=0):
-    return Draws(seed, step, np.arange(n, dtype=np.uint64), precision)
-
-
 # Every kind of landscape, precision, state and memory is a kernel to compile: few are tried.
 @pytest.mark.parametrize(("precision", "momentum"), [("single", 0.0), ("double", 0.7)])
 @pytest.mark.parametrize(("name", "batch_size"), CASES)
@@ -163,10 +158,10 @@ def test_average_is_that_of_the_iterates(name):
 def test_same_bits_for_any_division(name, monkeypatch):
     landscape, lr, (batch_size, *_) = EXAMPLES[name]
     study = fs.Study(landscape, fs.SGD(lr), 41, 77, batch_size)
-    whole = fs.run(study, progress=False).data
+    whole = fs.run(study, progress=False)
     monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
     monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
-    assert fs.run(study, progress=False).data.drop_attrs().equals(whole.drop_attrs())
+    assert same_data(fs.run(study, progress=False), whole)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

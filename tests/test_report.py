@@ -6,53 +6,18 @@ import base64
 import shutil
 import subprocess
 import tomllib
-from html.parser import HTMLParser
 
 import matplotlib.colors
 import matplotlib.image
 import numpy as np
 import pytest
+from helpers import Page
 
 import fastsched as fs
 from fastsched.cli import main
 from fastsched.plot import plot_schedules
 
-VOID = ("meta", "img")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-class Page(HTMLParser):
-    """The tags, attributes, table rows and text of a page; an unbalanced tag is an error."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.attributes, self.rows, self.words = [], [], [], {}
-        self._open = []
-        self.feed(text)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += attributes
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("th", "td"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        where = self._open[-1] if self._open else ""
-        self.words.setdefault(where, []).append(data)
-        if where in ("th", "td"):
-            self.rows[-1][-1] += data
-
-    def named(self, name):
-        return [value for key, value in self.attributes if key == name]
 
 
 def report(result, folder):

@@ -9,9 +9,9 @@ import sys
 import threading
 import time
 
-import numba
 import numpy as np
 import pytest
+from helpers import fast_losses, same_data
 
 import fastsched as fs
 from fastsched import plan as plan_module
@@ -19,8 +19,6 @@ from fastsched.kernels.cpu import TileRunner
 
 
 def test_result_against_the_trajectories(small_study):
-    from test_kernels import fast_losses
-
     losses = fast_losses(small_study)
     data = fs.run(small_study, progress=False).data
     n = small_study.trajectories
@@ -85,6 +83,7 @@ def test_runs_in_another_thread(small_study):
     thread.start()
     thread.join()
     assert results[0].complete
+    assert same_data(results[0], fs.run(small_study, progress=False))
 
 
 def slow_study():
@@ -114,11 +113,9 @@ def test_ctrl_c_keeps_finished_blocks(heeds_interrupts):
     study = slow_study()
     fs.run(study.replace(trajectories=16), progress=False)
     interrupt_after(1.5)
-    started = time.perf_counter()
     result = fs.run(study, progress=False)
-    assert time.perf_counter() - started < 20
     assert not result.complete
-    assert 0 < result.trajectories < study.trajectories
+    assert 0 < result.trajectories < study.trajectories / 2
     assert "interrupted" in result.summary()
     whole = fs.run(study.replace(trajectories=result.trajectories), progress=False)
     np.testing.assert_array_equal(result.data["loss"], whole.data["loss"])
@@ -196,6 +193,7 @@ def test_first_runs_at_the_same_time():
     for thread in threads:
         thread.join()
     assert len(results) == 6
+    assert all(same_data(results[0], other) for other in results[1:])
 
 
 def test_blocks_cover_all_trajectories():
@@ -208,15 +206,6 @@ def test_blocks_cover_all_trajectories():
             assert sum(block.tiles for block in blocks) == plan.tiles
             assert plan.tiles_per_block & (plan.tiles_per_block - 1) == 0
             assert all(b.first_tile % plan.tiles_per_block == 0 for b in blocks)
-
-
-def test_threads_setting_is_respected(small_study):
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        assert fs.run(small_study, progress=False).complete
-    finally:
-        numba.set_num_threads(threads)
 
 
 def test_import_is_light():

@@ -8,12 +8,12 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from helpers import Page
 
 import fastsched as fs
 
@@ -25,34 +25,6 @@ SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in ("all"
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module
-
-
-class Page(HTMLParser):
-    """The links, pictures, places and text of a page whose elements must all be closed."""
-
-    VOID = ("meta", "img")
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.links, self.pictures, self.places, self.cells = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.links += [attrs["href"]] if "href" in attrs else []
-        self.pictures += [attrs["src"]] if "src" in attrs else []
-        self.places += [attrs["id"]] if "id" in attrs else []
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "td" in self.open:
-            self.cells.append(data)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -144,13 +116,14 @@ def test_index(scripts, tmp_path):
     page.write_index(tmp_path, entries, quick=True)
     text = (tmp_path / "index.html").read_text("utf-8")
     found = Page(text)
-    assert found.places == [path.stem for path in SCRIPTS[:4]]
+    names = [path.stem for path in SCRIPTS[:4]]
+    assert found.named("id") == names
     picture = f"{done.stem}.png"
-    assert found.pictures == [picture]
-    assert found.links == [f"#{name}" for name in found.places] + [picture]
+    assert found.named("src") == [picture]
+    assert found.named("href") == [f"#{name}" for name in names] + [picture]
     cells = [done.stem, claims[0].claim, "holds", "12", claims[1].claim, "does not hold here"]
     cells += [failed.stem, "failed", "1", waiting.stem, "not run", "0", empty.stem, "drawn", "2"]
-    assert [cell for cell in found.cells if cell.strip()] == cells
+    assert [cell for row in found.rows[1:] for cell in row if cell] == cells
     for part in ("z &lt; 3", "Traceback &lt;module&gt;", f"python scripts/{done.name} --quick"):
         assert part in text
     assert "http" not in text

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import same_data
 
 import fastsched as fs
 from fastsched import store as store_module
@@ -37,7 +38,7 @@ def run(folder, **changes):
 
 
 def same(a, b):
-    return a.study == b.study and a.data.drop_attrs().identical(b.data.drop_attrs())
+    return a.study == b.study and same_data(a, b)
 
 
 def blocks(folder):

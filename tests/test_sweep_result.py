@@ -10,6 +10,7 @@ import h5py
 import numba
 import numpy as np
 import pytest
+from helpers import same_data
 
 import fastsched as fs
 from fastsched.plan import make_plan
@@ -34,16 +35,12 @@ def swept():
     return fs.run(fs.sweep(study(), AXES), progress=False)
 
 
-def same(a, b):
-    return a.data.drop_attrs().identical(b.data.drop_attrs())
-
-
 def test_members_are_the_studies_alone():
     result = swept()
     for lr in AXES["optimizer.lr"]:
         for batch_size in (1, 8):
             member = result.member(lr=lr, batch_size=batch_size)
-            assert same(member, fs.run(member.study, progress=False))
+            assert same_data(member, fs.run(member.study, progress=False))
     assert result.member({"lr": "cosine", "batch_size": 8}).study == result.sweep.members[3]
 
 
@@ -183,7 +180,7 @@ def test_members_lack_what_they_do_not_measure():
     result = fs.run(sweep, progress=False)
     for name, member in zip(("loss", "time"), sweep.members, strict=True):
         found = result.member(name)
-        assert same(found, fs.run(member, progress=False))
+        assert same_data(found, fs.run(member, progress=False))
         assert repr(found)
     with pytest.raises(fs.FastschedError, match="there is none that all members have"):
         result.best()
@@ -235,17 +232,17 @@ def test_divergence_is_compared_where_both_are_finite():
     assert {"lr": 8.0} not in ranking.candidates
 
 
-def test_the_same_bits_however_it_is_run(monkeypatch, tmp_path):
+def test_the_same_bits_however_it_is_run(threads, monkeypatch, tmp_path):
     sweep = fs.sweep(study(), AXES)
     reference = swept()
 
     def identical(result):
-        return same(result, reference) and result.pairs.identical(reference.pairs)
+        return same_data(result, reference) and result.pairs.identical(reference.pairs)
 
     monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
     monkeypatch.setattr("fastsched.plan._STEADY_WORK", 2**16)
-    for threads in (1, 2):
-        numba.set_num_threads(threads)
+    for number in sorted({1, threads}):
+        numba.set_num_threads(number)
         assert identical(fs.run(sweep, progress=False))
     monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
     assert identical(fs.run(sweep, progress=False))
@@ -258,7 +255,7 @@ def test_the_same_bits_however_it_is_run(monkeypatch, tmp_path):
     with ThreadPoolExecutor(2) as executor:
         assert identical(fs.run(sweep, executor=executor, progress=False))
     more = sweep.with_trajectories(400)
-    assert same(fs.run(more, store=folder, progress=False), fs.run(more, progress=False))
+    assert same_data(fs.run(more, store=folder, progress=False), fs.run(more, progress=False))
     with pytest.raises(fs.FastschedError, match="another study, which differs in sweep"):
         fs.run(fs.sweep(study(), {"batch_size": [1, 8]}), store=folder, progress=False)
     with pytest.raises(fs.FastschedError, match="another study, which differs in type, sweep"):
@@ -271,7 +268,7 @@ def test_a_store_of_many_shapes(tmp_path):
     sweep = fs.sweep(study(), {"landscape": {"a": LANDSCAPE, "b": fs.Quadratic([1.0, 0.5])}})
     first = fs.run(sweep, store=tmp_path / "store", progress=False)
     again = fs.run(sweep, store=tmp_path / "store", progress=False)
-    assert same(first, again)
+    assert same_data(first, again)
     assert json.loads((tmp_path / "store" / "store.json").read_text())["format"] == 2
 
 
@@ -296,7 +293,9 @@ def test_files(tmp_path):
         del file["pairs"]
     with pytest.raises(fs.ResultFileError, match="damaged"):
         fs.load(tmp_path / "out.nc")
-    assert same(again.member(lr="cosine", batch_size=8), result.member(lr="cosine", batch_size=8))
+    assert same_data(
+        again.member(lr="cosine", batch_size=8), result.member(lr="cosine", batch_size=8)
+    )
 
 
 def test_ranking_by_hand():
@@ -372,7 +371,7 @@ def test_summary_and_pictures():
 
 def test_one_member_and_interrupted_runs():
     result = fs.run(fs.sweep(study(), {"seed": [5]}), progress=False)
-    assert same(result.member(5), fs.run(study(), progress=False))
+    assert same_data(result.member(5), fs.run(study(), progress=False))
     with pytest.raises(fs.FastschedError, match="nothing to compare"):
         result.best()
     with pytest.raises(fs.FastschedError, match="lr must be given"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import same_data
 
 import fastsched as fs
 
@@ -38,7 +39,7 @@ def test_relative_error_of_the_loss():
     fewer = fs.run(study(trajectories=n - 128), progress=False)
     assert relative(fewer, "loss") > 0.01
     whole = fs.run(study(trajectories=n), progress=False)
-    assert result.data.drop_attrs().identical(whole.data.drop_attrs())
+    assert same_data(result, whole)
 
 
 def test_every_variable_of_a_dict():
@@ -61,7 +62,7 @@ def test_confidence():
     """Half the width of a 95 % interval is 1.96 standard errors."""
     result = fs.run(study(), target_se=0.02, confidence=0.95, progress=False)
     assert relative(result, "loss") <= 0.02 / 1.96
-    assert result.data.drop_attrs().identical(run(0.02 / 1.959964).data.drop_attrs())
+    assert same_data(result, run(0.02 / 1.959964))
     for options in ({"confidence": 0.9}, {"target_se": 0.1, "confidence": 1.0}):
         with pytest.raises(fs.FastschedError, match="confidence"):
             fs.run(study(), progress=False, **options)
@@ -81,7 +82,7 @@ def test_with_a_store(tmp_path):
     first = fs.run(study(), store=tmp_path / "store", target_se=0.02, progress=False)
     second = fs.run(study(), store=tmp_path / "store", target_se=0.01, progress=False)
     assert second.trajectories > first.trajectories
-    assert second.data.drop_attrs().identical(run(0.01).data.drop_attrs())
+    assert same_data(second, run(0.01))
 
 
 @pytest.mark.parametrize(

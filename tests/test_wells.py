@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import fast_losses
 from scipy import optimize
-from test_kernels import fast_losses
 
 import fastsched as fs
 

@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
 
-from measures.naive import BY_DEFINITION, KNOWN_HESSIANS, expected
+from measures.naive import BY_DEFINITION, KNOWN_HESSIANS, check, expected
 
 import fastsched as fs
 from fastsched import gpu_plan, workers
@@ -27,13 +27,6 @@ from gpu.examples import LANDSCAPES, OPTIMIZERS, study
 run = importlib.import_module("fastsched.run")
 chosen: list[int] = []
 WIDE = fs.Quadratic([1.0, 0.5, 0.2, 0.1, 0.05], start=fs.Normal(1.0, 0.1))
-
-
-def check(result, values):
-    for name, value in values.items():
-        np.testing.assert_allclose(
-            result[name], value, rtol=1e-8, atol=1e-11, equal_nan=True, err_msg=name
-        )
 
 
 def by_definition(landscape: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import same_data
 
 import fastsched as fs
 from fastsched.devices import chosen_gpus
@@ -44,7 +45,7 @@ def test_statistics_are_those_of_the_processor(trajectories):
     theirs = fs.run(case, "cpu", progress=False)
     apart = np.abs(ours["loss"] - theirs["loss"])
     assert np.all(apart <= 1e-3 * theirs["loss_se"] + 1e-12)
-    assert ours.data.drop_attrs().identical(fs.run(case, "cuda", progress=False).data.drop_attrs())
+    assert same_data(ours, fs.run(case, "cuda", progress=False))
     exact = fs.exact(case)["loss"].values
     assert np.all(np.abs(ours["loss"] - exact) <= 4 * ours["loss_se"] + 1e-9)
 
@@ -68,5 +69,5 @@ def test_several_gpus_give_the_same_bits():
         gpus = chosen_gpus("cuda", [0, 1])
     except fs.FastschedError:
         pytest.skip("needs two GPUs")
-    one = fs.run(case, "cuda", progress=False).data.drop_attrs()
-    assert one.identical(fs.run(case, "cuda", devices=gpus, progress=False).data.drop_attrs())
+    one = fs.run(case, "cuda", progress=False)
+    assert same_data(one, fs.run(case, "cuda", devices=gpus, progress=False))

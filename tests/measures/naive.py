@@ -247,3 +247,11 @@ def expected(study: fs.Study) -> dict[str, Array]:
     for measure in study.measures:
         result |= BY_DEFINITION[type(measure)](whole, measure)
     return result
+
+
+def check(result: fs.Result, values: dict[str, Array]) -> None:
+    """Assert that a result has these values, by name."""
+    for name, value in values.items():
+        np.testing.assert_allclose(
+            result[name], value, rtol=1e-8, atol=1e-11, equal_nan=True, err_msg=name
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import bowl
 from scipy import special, stats
 
 import fastsched as fs
@@ -149,17 +150,9 @@ def test_random_field_against_long_descents():
     np.testing.assert_allclose(data["basin_occupancy"][0], occupancy, atol=1e-3)
 
 
-def idle(theta, draws, out):
-    out[:] = theta
-
-
-def bowl(theta):
-    return np.sum(theta**2) / 2
-
-
 @pytest.mark.parametrize(
     "landscape",
-    [fs.Quadratic([1.0]), fs.LeastSquares([1.0]), fs.Custom(idle, bowl, 2)],
+    [fs.Quadratic([1.0]), fs.LeastSquares([1.0]), bowl(2)],
     ids=lambda landscape: type(landscape).__name__,
 )
 def test_refused_where_there_are_no_basins(landscape):

@@ -6,10 +6,11 @@ import numba
 import numpy as np
 import pytest
 import xarray
+from helpers import same_data
 
 import fastsched as fs
 
-from .naive import expected
+from .naive import check, expected
 
 FIELD = fs.RandomField(3, 20, confinement=0.3, noise=1.5, start=fs.Normal(0.5, 2.0))
 WELLS = fs.Wells(
@@ -79,13 +80,6 @@ def study(name, momentum, **changes):
     return fs.Study(landscape, optimizer, 41, **(options | changes))
 
 
-def check(result, values):
-    for name, value in values.items():
-        np.testing.assert_allclose(
-            result[name], value, rtol=1e-8, atol=1e-11, equal_nan=True, err_msg=name
-        )
-
-
 SLOW = [
     ("quadratic", 0.0),
     ("least squares", 0.0),
@@ -113,18 +107,14 @@ def test_by_definition(name, momentum):
 
 
 @pytest.mark.parametrize("name", ["quadratic", "double well"])
-def test_same_bits_for_any_division_and_number_of_threads(name, monkeypatch):
+def test_same_bits_for_any_division_and_number_of_threads(name, threads, monkeypatch):
     case = study(name, 0.7 if name == "quadratic" else 0.0, record=[0, 5, 41], trajectories=777)
-    whole = fs.run(case, progress=False).data.drop_attrs()
+    whole = fs.run(case, progress=False)
     monkeypatch.setattr("fastsched.plan._LARGEST_CALL", 2000)
     monkeypatch.setattr("fastsched.plan._SMALLEST_BLOCK", 1)
-    threads = numba.get_num_threads()
-    try:
-        for count in {1, threads}:
-            numba.set_num_threads(count)
-            assert fs.run(case, progress=False).data.drop_attrs().equals(whole)
-    finally:
-        numba.set_num_threads(threads)
+    for number in {1, threads}:
+        numba.set_num_threads(number)
+        assert same_data(fs.run(case, progress=False), whole)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import bowl
 
 import fastsched as fs
 
@@ -117,21 +118,13 @@ def test_bad_axes(axes):
         fs.Overshoot(axes)
 
 
-def idle(theta, draws, out):
-    out[:] = theta
-
-
-def bowl(theta):
-    return np.sum(theta**2) / 2
-
-
 @pytest.mark.parametrize(
     ("landscape", "measure", "message"),
     [
         (fs.Quadratic([1.0]), fs.Overshoot([1]), "axes must be less than .* dimension, 1"),
         (fs.DoubleWell(), fs.Overshoot(), "DoubleWell has no single minimum"),
         (fs.RandomField(2, 9), fs.Overshoot(), "RandomField has no single minimum"),
-        (fs.Custom(idle, bowl, 65), fs.Overshoot(), "axes must be given for Custom"),
+        (bowl(65), fs.Overshoot(), "axes must be given for Custom"),
     ],
 )
 def test_refused_with_the_study(landscape, measure, message):

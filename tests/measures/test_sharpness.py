@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+from helpers import bowl
 
 import fastsched as fs
 from fastsched.kernels.curvature import eigenvalue_work, largest_eigenvalue
@@ -131,14 +132,6 @@ def test_double_well_in_one_dimension():
     np.testing.assert_array_equal(data["hessian_trace"], -1)
 
 
-def idle(theta, draws, out):
-    out[:] = theta
-
-
-def bowl(theta):
-    return np.sum(theta**2) / 2
-
-
 def test_refused_where_the_hessian_is_not_known():
     with pytest.raises(fs.FastschedError, match="Hessian of Custom is not known"):
-        fs.Study(fs.Custom(idle, bowl, 2), fs.SGD(0.1), 4, 4, measures=fs.Sharpness())
+        fs.Study(bowl(2), fs.SGD(0.1), 4, 4, measures=fs.Sharpness())
