@@ -3,8 +3,8 @@
 Members share random numbers, so that the difference of two varies far less from trajectory to
 trajectory than each of them. For every pair of members the moments of the difference are
 accumulated where both are at hand, in a block, and merged along the tree of `kernels.reduce`.
-Small sweeps keep them at every recorded step and along every axis; larger ones keep numbers that
-a trajectory has one of: the loss after the last step, times, events.
+Small sweeps keep them at every recorded step, larger ones after the last one, and no variable of
+which there would be too many.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ MOST_PAIRED = 1024
 MOST_EVERY_STEP = 16
 """Members of the largest sweep that keeps them at every recorded step."""
 
-# Of a measure, numbers that a trajectory has one of: time and event, or peak and event.
-_SINGLE = 2
+# Differences of one variable, of all pairs: above that they are not kept.
+_MOST_DIFFERENCES = 2**22
+
+# Numbers that a measure makes of one that is kept: time and event, or peak and event.
+_MADE = 2
 
 
 def paired(asked: Study | Sweep) -> bool:
@@ -39,7 +42,8 @@ def paired(asked: Study | Sweep) -> bool:
 
 def at_every_step(asked: Study | Sweep) -> bool:
     """Return whether they are kept at every recorded step, or after the last one only."""
-    return isinstance(asked, Sweep) and _small(asked) and asked.same_records
+    members = len(asked.members)
+    return isinstance(asked, Sweep) and members <= MOST_EVERY_STEP and asked.same_records
 
 
 def paired_numbers(asked: Study | Sweep) -> int:
@@ -70,7 +74,8 @@ def samples(
     ]
     shown = np.stack(readings) if readings else np.empty((0, wanted, 0))
     found = measure.samples(shown, kept.host(), member)
-    return {n: x for n, x in found.items() if _small(asked) or x.size == x.shape[-1]}
+    most = _most_numbers(asked)
+    return {name: x for name, x in found.items() if x.size <= most * x.shape[-1]}
 
 
 def block_pairs(members: Sequence[Samples], count: int) -> Partial:
@@ -90,15 +95,20 @@ def block_pairs(members: Sequence[Samples], count: int) -> Partial:
     }
 
 
-def _small(asked: Study | Sweep) -> bool:
-    return len(asked.members) <= MOST_EVERY_STEP
+def _most_numbers(asked: Study | Sweep) -> int:
+    """Return how many numbers of a trajectory a variable may have to be compared."""
+    members = len(asked.members)
+    return max(1, _MOST_DIFFERENCES // (members * (members - 1) // 2))
 
 
 def _numbers(asked: Study | Sweep, member: Study) -> int:
-    if _small(asked):
-        records = len(member.record_steps) if at_every_step(asked) else 1
-        return sum(records * len(p.readings) + _SINGLE * p.kept for p in member.probes)
-    return sum(len(p.readings) + min(_SINGLE, p.kept) for p in member.probes)
+    """Return how many numbers of a trajectory are compared, about."""
+    records = len(member.record_steps) if at_every_step(asked) else 1
+    most = _most_numbers(asked)
+    return sum(
+        min(records, most) * len(p.readings) + min(_MADE * p.kept, _MADE * most)
+        for p in member.probes
+    )
 
 
 def _moments(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:

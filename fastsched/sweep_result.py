@@ -173,8 +173,9 @@ class SweepResult(Result):
 
             where r is the ratio and :math:`s_a`, :math:`s_b` the errors of the means. They are over
             `step` for sweeps of up to 16 members that record the same steps, and of each member's
-            last step otherwise. Larger sweeps compare what a trajectory has one number of: no
-            variables with other dimensions. Times are censored at each member's own last step.
+            last step otherwise. Variables with so many other coordinates that all pairs would have
+            more than four million differences are left out. Times are censored at each member's
+            own last step.
 
         Raises
         ------

@@ -132,6 +132,15 @@ def test_large_sweeps_compare_the_last_step():
         assert last[name].item() == every[name].item()
 
 
+def test_variables_with_too_many_differences_are_left_out(monkeypatch):
+    sweep = fs.sweep(study(), {"optimizer.lr": np.linspace(0.1, 0.9, 20)})
+    assert "overshoot_depth" in fs.run(sweep, progress=False).pairs
+    monkeypatch.setattr("fastsched.pairs._MOST_DIFFERENCES", 19 * 190)
+    pairs = fs.run(sweep, progress=False).pairs
+    assert "overshoot_depth" not in pairs
+    assert "hitting_time" in pairs
+
+
 def test_very_large_sweeps_have_no_pairs(monkeypatch):
     monkeypatch.setattr("fastsched.pairs.MOST_PAIRED", 3)
     result = fs.run(fs.sweep(study(), {"seed": [0, 1, 2, 3]}), progress=False)
