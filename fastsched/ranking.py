@@ -126,9 +126,7 @@ def ranked(result: SweepResult, variable: str, largest: bool, confidence: float)
     """Return the ranking of a sweep's members; see `SweepResult.best`."""
     from scipy.special import stdtr
 
-    level = real("confidence", confidence, above=0)
-    if level >= 1:
-        reject("confidence", confidence, "less than 1")
+    level = real("confidence", confidence, above=0, below=1)
     result.require_pairs(variable)
     values = result.last(variable)
     if values.ndim > len(result.sweep.dims):

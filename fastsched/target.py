@@ -34,9 +34,7 @@ class Target:
         if confidence is not None:
             from scipy.special import ndtri
 
-            level = real("confidence", confidence, above=0)
-            if level >= 1:
-                reject("confidence", confidence, "less than 1")
+            level = real("confidence", confidence, above=0, below=1)
             self._widths = float(ndtri((1 + level) / 2))
         allowed = 'a positive number, or a dict of variables with numbers or ("absolute", number)'
         given: Any = target_se if isinstance(target_se, Mapping) else {"loss": target_se}
