@@ -268,7 +268,8 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from fastsched.result import format_table, load
+    from fastsched.result import load
+    from fastsched.summary import format_table
     from fastsched.sweep_summary import difference_table
 
     if (options.a is None) != (options.b is None):

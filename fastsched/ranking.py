@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import real, reject
-from fastsched.result import format_table
+from fastsched.summary import format_table
 
 if TYPE_CHECKING:
     from fastsched.sweep import Sweep

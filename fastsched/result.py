@@ -7,7 +7,7 @@ import functools
 import os
 import platform
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -335,23 +335,3 @@ def load(path: str | os.PathLike[str]) -> Result:
     from fastsched.sweep_result import SweepResult
 
     return SweepResult.from_file(asked, data, path)
-
-
-def shortened(value: object, length: int) -> str:
-    """Return the text of a value, its middle left out where it is longer than `length`."""
-    text = repr(value)
-    if len(text) <= length:
-        return text
-    return f"{text[: length // 2]} ... {text[-length // 4 :]}"
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines with right-aligned columns, the first left-aligned if it holds names."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    named = any(not row[0].lstrip("-").isdigit() for row in rows[1:])
-    lines = []
-    for row in rows:
-        first = row[0].ljust(widths[0]) if named else row[0].rjust(widths[0])
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([first, *rest]).rstrip())
-    return lines

@@ -43,6 +43,11 @@ class Axis(NamedTuple):
     values: tuple[tuple[Any, ...], ...]
     names: tuple[str, ...] | None
 
+    @property
+    def entries(self) -> list[Any]:
+        """For each entry its value, a tuple where several fields vary."""
+        return [entry[0] if len(self.paths) == 1 else entry for entry in self.values]
+
     def changes(self, entry: int) -> dict[str, Any]:
         """Return the values of an entry by path."""
         return dict(zip(self.paths, self.values[entry], strict=True))
@@ -189,8 +194,7 @@ class Sweep(Spec):
         """Return plain data (dicts, lists, numbers, strings) that `from_dict` reads back."""
         axes: dict[str, Any] = {}
         for axis in self.axes:
-            alone = len(axis.paths) == 1
-            entries = [plain(entry[0] if alone else entry) for entry in axis.values]
+            entries = [plain(entry) for entry in axis.entries]
             axes[", ".join(axis.paths)] = (
                 _ordered(dict(zip(axis.names, entries, strict=True))) if axis.names else entries
             )
@@ -404,7 +408,6 @@ def _texts_or_numbers(entries: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
 def _shown(axes: Sequence[Axis]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for axis in axes:
-        entries = [e[0] if len(axis.paths) == 1 else e for e in axis.values]
-        names = axis.names
+        entries, names = axis.entries, axis.names
         shown[", ".join(axis.paths)] = dict(zip(names, entries, strict=True)) if names else entries
     return shown

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
-from fastsched.kernels.reduce import COUNT, M2, MEAN
+from fastsched.kernels.reduce import COUNT
 from fastsched.labelled import Part, dataset
-from fastsched.measures.base import Partial
+from fastsched.measures.base import Partial, mean_and_error
 from fastsched.pairs import MOST_PAIRED, at_every_step, paired
 from fastsched.result import LARGEST_EXACT_WORK, Result, attributes, labelled, own_coordinates
 from fastsched.statistics import Statistics
@@ -384,14 +384,8 @@ def _pairs(sweep: Sweep, data: xarray.Dataset, moments: Partial) -> xarray.Datas
         if values.shape[1] != (pairs + members) * math.prod(sizes):
             continue  # members have other coordinates along some dimension, e.g. other axes
         shaped = values.reshape(len(values), pairs + members, *sizes)
-        n, mean, squares = (shaped[row, :pairs] for row in (COUNT, MEAN, M2))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            arrays[name] = ("pair", *own), np.where(n > 0, mean, np.nan)
-            arrays[f"{name}_se"] = (
-                ("pair", *own),
-                np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan),
-            )
-        arrays[f"{name}_count"] = ("pair", *own), n
+        arrays |= mean_and_error(name, ("pair", *own), shaped[:, :pairs])
+        arrays[f"{name}_count"] = ("pair", *own), shaped[COUNT, :pairs]
         arrays[f"{name}_finite"] = ("member", *own), shaped[COUNT, pairs:]
     used = {dim for own, _ in arrays.values() for dim in own}
     return xarray.Dataset(arrays, {dim: data[dim] for dim in sorted(used & set(data.coords))})
