@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_MEMBERS = 2**16
 
 # Names that results give to dimensions and variables.
-_TAKEN = {"axis", "basin", "loss", "quantile", "step", "to_basin"}
+_TAKEN = {"axis", "basin", "loss", "member", "pair", "quantile", "step", "to_basin"}
 
 
 class Axis(NamedTuple):
