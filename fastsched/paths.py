@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from fastsched.errors import FastschedError, reject
 from fastsched.spec import Spec, format_value
 
+# Characters of a value in labels and messages.
 _LONGEST = 80
 
 
@@ -19,8 +20,8 @@ def changed(value: Any, changes: Mapping[str, Any], where: str = "") -> Any:
     value : Spec or tuple
     changes : mapping
         New values by dotted path.
-    where : str
-        The place of the description in the study, for messages.
+    where : str, default ""
+        The place of the description in the study, for messages; by default it is the study.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def value_at(study: Spec, path: str) -> Any:
     Raises
     ------
     FastschedError
-        There is none.
+        There is none, or the path is no text.
     """
     if not isinstance(path, str):
         reject("path", path, 'a field of the study, e.g. "optimizer.lr"')

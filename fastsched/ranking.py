@@ -37,7 +37,9 @@ class Ranking:
     Attributes
     ----------
     variable : str
+        The name of what is compared.
     confidence : float
+        The probability with which the truly best member is among `candidates`.
     members : list of dict
         Labels by axis, the best first.
     value, value_se : arrays of shape (members,)

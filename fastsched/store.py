@@ -1,4 +1,4 @@
-"""A folder that keeps the finished blocks of a study."""
+"""A folder that keeps the finished blocks of a study or sweep."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DIGEST = 32
 
 
 class Store:
-    """The finished blocks of a study, a file each.
+    """The finished blocks of a study or sweep, a file each.
 
     A file is a checksum and a NumPy archive. It is written under another name and renamed once it
     is whole: a run that is killed at any moment leaves whole files, and a damaged one is found
@@ -139,7 +139,7 @@ def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) 
     asked : Study or Sweep
         Its number of trajectories may differ from that of the store.
     division : str
-        The machine, and how it divides the study into blocks.
+        The machine, and how it divides the trajectories into blocks.
 
     Raises
     ------

@@ -191,7 +191,7 @@ class Study(Spec):
     def estimate(self, device: str = "auto") -> Estimate:
         """Return how many updates a run takes, how much memory, and about how many seconds.
 
-        Compiles the kernel and runs a first call of it, which takes seconds at most.
+        Compiles the kernel and runs a calibrating call of it, which takes seconds at most.
 
         Parameters
         ----------

@@ -63,6 +63,11 @@ class Sweep(Spec):
         The study that varies.
     axes : tuple of Axis
         What varies along each dimension.
+
+    Raises
+    ------
+    FastschedError
+        As for `fastsched.sweep`.
     """
 
     study: Study
@@ -91,6 +96,7 @@ class Sweep(Spec):
         self._set(axes=tuple(self._normalised(k, axis) for k, axis in enumerate(self.axes)))
         self.labels  # noqa: B018  (refuses labels that are not unique)
 
+    # Members and labels are made again where they are wanted: they take much more room.
     def __getstate__(self) -> dict[str, Any]:
         return self._fields()
 
@@ -185,7 +191,7 @@ class Sweep(Spec):
         return run(self, **options)
 
     def estimate(self, device: str = "auto") -> Estimate:
-        """Return what a run takes; see `Study.estimate`."""
+        """Return what a run of all members takes; see `Study.estimate`."""
         from fastsched.estimate import estimate
 
         return estimate(self, device)
@@ -281,8 +287,8 @@ def sweep(study: Study, axes: Mapping[str, Any]) -> Sweep:
     Raises
     ------
     FastschedError
-        A path is not there, a member is not allowed, or labels are not unique; `trajectories`
-        cannot vary.
+        A path is not there, a member is not allowed, labels are not unique, or there are more
+        than 65,536 members; `trajectories` cannot vary.
 
     Examples
     --------

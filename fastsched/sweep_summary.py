@@ -37,7 +37,7 @@ def sweep_head(result: SweepResult) -> list[str]:
 
 
 def members_table(result: SweepResult, rows: int) -> Table:
-    """Return the numbers of members after their last step, the best first if there are more."""
+    """Return the numbers of members after their last step; of more than `rows`, the best."""
     sweep = result.sweep
     columns = _columns(result)
     order = np.arange(len(sweep.members))

@@ -130,7 +130,7 @@ class LaneRunner:
     Parameters
     ----------
     feed : function
-        From the number of a study to its `Feed`.
+        From the number of a member to its `Feed`; of a study alone it is 0.
     lanes : int
         The largest number of trajectories of a call to `run`, whole tiles.
     devices : sequence of int

@@ -1,4 +1,4 @@
-"""What every measure offers: sums for the kernel, and statistics that merge."""
+"""What every measure offers: a probe for the kernels, and statistics that merge."""
 
 from __future__ import annotations
 
