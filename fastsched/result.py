@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import platform
-import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastsched.devices import machine
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
+from fastsched.files import check_writable, replacing
 from fastsched.labelled import Part, dataset
 from fastsched.measures.base import Variables
 from fastsched.statistics import Statistics
@@ -159,7 +159,7 @@ class Result:
             `path` is a folder, or in one that does not exist.
         """
         data = self.data.assign({_STUDY: ((), self.asked.to_toml())})
-        with _replacing(Path(path)) as temporary:
+        with _new_file(path) as temporary:
             data.to_netcdf(temporary, engine="h5netcdf")
             self._write_more(temporary)
 
@@ -186,7 +186,7 @@ class Result:
         """
         from fastsched.report import page
 
-        with _replacing(Path(path)) as temporary:
+        with _new_file(path) as temporary:
             temporary.write_text(page(self), encoding="utf-8")
 
     def summary(self, rows: int = 12) -> str:
@@ -273,24 +273,9 @@ def attributes(study: Study, trajectories: int, seconds: float, gpus: int) -> di
     }
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield the name of a new file, which takes the place of `path` once it is written."""
-    check_writable("path", path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_writable(name: str, path: Path) -> None:
-    """Check that `path` can name a new file: its folder exists, and it is no folder itself."""
-    if path.is_dir() or not path.name:
-        reject(name, str(path), "the name of a file, not of a folder")
-    if not path.resolve().parent.is_dir():
-        reject(name, str(path), f"in a folder that exists; {path.parent} does not exist")
+def _new_file(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+    check_writable("path", Path(path))
+    return replacing(Path(path))
 
 
 def load(path: str | os.PathLike[str]) -> Result:
