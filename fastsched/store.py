@@ -156,7 +156,7 @@ def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) 
     check_folder("store", path)
     try:
         path.mkdir(exist_ok=True)
-        if not (path / _ABOUT).exists() and set(os.listdir(path)) - {_STUDY, _LOCK}:
+        if not (path / _ABOUT).exists() and not all(map(_is_own, os.listdir(path))):
             reject("store", str(path), "a store of fastsched, or an empty folder")
         lock = filelock.FileLock(path / _LOCK)
         lock.acquire(timeout=0)
@@ -176,6 +176,12 @@ def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) 
         yield Store(path)
     finally:
         lock.release()
+
+
+def _is_own(name: str) -> bool:
+    """Return whether a file is one of a store that is being made."""
+    unfinished = name.startswith((f".{_STUDY}.", f".{_ABOUT}.")) and name.endswith(".tmp")
+    return unfinished or name in (_STUDY, _LOCK)
 
 
 def _check(path: Path, asked: Study | Sweep, division: str) -> None:
