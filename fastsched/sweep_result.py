@@ -291,7 +291,13 @@ class SweepResult(Result):
         return plot_sweep(self, ax, label, variable, x)
 
     def require_pairs(self, variable: str) -> None:
-        """Refuse a variable of which no differences are kept."""
+        """Refuse a variable of which no differences are kept.
+
+        Raises
+        ------
+        FastschedError
+            The message says why there are none, and of which variables there are.
+        """
         known = [str(name) for name in self.pairs if f"{name}_count" in self.pairs]
         if variable in known:
             return
@@ -309,7 +315,21 @@ class SweepResult(Result):
     def differences(
         self, variable: str, first: NDArray[np.int64], second: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean, error and number of the differences between members of given numbers."""
+        """Return the differences of the first members' numbers less those of the second.
+
+        Parameters
+        ----------
+        variable : str
+            One that `require_pairs` lets pass.
+        first, second : int arrays of one shape
+            The numbers of members, the last axis varying fastest.
+
+        Returns
+        -------
+        mean, error, count : arrays of that shape, and of the variable's dimensions after it
+            Mean difference, its standard error, and the number of trajectories finite on both
+            sides; `step` is a dimension where it is kept.
+        """
         low, high = np.minimum(first, second), np.maximum(first, second)
         members = len(self.sweep.members)
         pair = low * members - low * (low + 1) // 2 + high - low - 1
@@ -331,7 +351,14 @@ class SweepResult(Result):
         return self.pairs[f"{variable}_finite"].values.reshape(len(self.sweep.members), -1)[:, -1]
 
     def last(self, name: str, data: xarray.Dataset | None = None) -> xarray.DataArray:
-        """Return a variable, by default one of `data`, after each member's last step."""
+        """Return a variable after each member's last step.
+
+        Parameters
+        ----------
+        name : str
+        data : xarray.Dataset, default that of the result
+            Where the variable is, e.g. `exact`.
+        """
         import xarray
 
         values = (self.data if data is None else data)[name]

@@ -178,7 +178,17 @@ class Landscape(Spec, abc.ABC):
     def reference_gradient(
         self, theta: NDArray[np.floating], draws: Draws, batch_size: float
     ) -> NDArray[np.floating]:
-        """Return the stochastic gradient by plain NumPy; theta has shape (n, d)."""
+        """Return the stochastic gradient by plain NumPy, shape (n, d).
+
+        Parameters
+        ----------
+        theta : array of shape (n, d)
+            In the coordinates of the run.
+        draws : Draws
+            The random numbers of the step; see `fastsched.kernels.reference`.
+        batch_size : float
+            Of the step.
+        """
 
     @abc.abstractmethod
     def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
