@@ -32,10 +32,13 @@ class ResultFileError(FastschedError):
 
 def reject(name: str, value: object, allowed: str) -> NoReturn:
     """Raise the standard error: the parameter, its value, what is allowed."""
-    text = repr(value)
-    if len(text) > 120:
-        text = text[:100] + " ... " + text[-12:]
+    text = elided(repr(value), 120, 100, 12)
     raise FastschedError(f"{name} = {text}: {name} must be {allowed}")
+
+
+def elided(text: str, longest: int, head: int, tail: int) -> str:
+    """Return a text, of a longer one than `longest` its head and tail."""
+    return text if len(text) <= longest else f"{text[:head]} ... {text[-tail:]}"
 
 
 def real(

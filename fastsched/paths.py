@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from fastsched.errors import FastschedError, reject
+from fastsched.errors import FastschedError, elided, reject
 from fastsched.spec import Spec, format_value
 
 # Characters of a value in labels and messages.
@@ -85,6 +85,4 @@ def _refuse_field(value: Any, name: str, where: str) -> NoReturn:
 def brief(value: Any) -> str:
     """Return the text of a value, its middle left out where it is long."""
     text = value if isinstance(value, str) else format_value(value)
-    if len(text) <= _LONGEST:
-        return text
-    return f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return elided(text, _LONGEST, _LONGEST // 2, _LONGEST // 2)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.errors import elided
+
 if TYPE_CHECKING:
     from fastsched.result import Result
 
@@ -102,10 +104,7 @@ def largest_z(result: Result) -> dict[str, tuple[float, int]]:
 
 def shortened(value: object, length: int) -> str:
     """Return the text of a value, its middle left out where it is longer than `length`."""
-    text = repr(value)
-    if len(text) <= length:
-        return text
-    return f"{text[: length // 2]} ... {text[-length // 4 :]}"
+    return elided(repr(value), length, length // 2, length // 4)
 
 
 def spread(count: int, rows: int) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from fastsched.landscapes.base import (
     scalar_or_vector,
     start_of,
 )
-from fastsched.spec import spec
+from fastsched.spec import refuse_text, spec
 
 if TYPE_CHECKING:
     from fastsched.kernels.reference import Draws
@@ -292,10 +292,7 @@ class Custom(Coupled):
 
     def to_dict(self) -> dict[str, Any]:
         """Raise: functions cannot be written down."""
-        raise FastschedError(
-            f"{self!r} cannot be written as data or TOML, nor have a digest, because its "
-            f"functions are not data"
-        )
+        refuse_text(self, ", because its functions are not data")
 
 
 def _slope(loss: Any, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

@@ -17,7 +17,7 @@ from fastsched.landscapes.base import filled, scalar_or_vector
 from fastsched.measures.base import Partial, Variables
 from fastsched.measures.passage import FirstPassage
 from fastsched.optimizers import Optimizer
-from fastsched.spec import spec
+from fastsched.spec import refuse_text, spec
 
 if TYPE_CHECKING:
     from fastsched.study import Study
@@ -194,8 +194,5 @@ class Escape(FirstPassage):
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; raise where there is a region, since a function is not data."""
         if self.region is not None:
-            raise FastschedError(
-                f"{self!r} cannot be written as data or TOML, nor have a digest, because its "
-                f"region is a function"
-            )
+            refuse_text(self, ", because its region is a function")
         return super().to_dict()
