@@ -217,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fastsched.result import check_writable
+    from fastsched.files import check_writable
     from fastsched.run import RunFailed, run
 
     if options.output is not None:
@@ -268,7 +268,8 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from fastsched.result import format_table, load
+    from fastsched.result import load
+    from fastsched.summary import format_table
     from fastsched.sweep_summary import difference_table
 
     if (options.a is None) != (options.b is None):
@@ -317,7 +318,8 @@ def _labels(sweep: Sweep, text: str) -> dict[str, object]:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from fastsched.result import check_writable, load
+    from fastsched.files import check_writable
+    from fastsched.result import load
 
     check_writable("output", options.output)
     load(options.result).report(options.output)
@@ -399,7 +401,7 @@ def _read_study(path: Path) -> Study | Sweep:
 def _check_picture(path: Path) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
 
-    from fastsched.result import check_writable
+    from fastsched.files import check_writable
 
     check_writable("output", path)
     formats = FigureCanvasBase.get_supported_filetypes()

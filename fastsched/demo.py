@@ -12,7 +12,7 @@ import numpy as np
 from fastsched.landscapes import Normal, Quadratic
 from fastsched.optimizers import SGD
 from fastsched.plot import plot_zoo
-from fastsched.result import Result, format_table
+from fastsched.result import Result
 from fastsched.run import run
 from fastsched.schedules import (
     WSD,
@@ -26,6 +26,7 @@ from fastsched.schedules import (
     WarmRestarts,
 )
 from fastsched.study import Study
+from fastsched.summary import format_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Which machine runs a study: the processor, or GPUs."""
+"""Which machine runs a study or sweep: the processor, or GPUs."""
 
 from __future__ import annotations
 

@@ -32,10 +32,13 @@ class ResultFileError(FastschedError):
 
 def reject(name: str, value: object, allowed: str) -> NoReturn:
     """Raise the standard error: the parameter, its value, what is allowed."""
-    text = repr(value)
-    if len(text) > 120:
-        text = text[:100] + " ... " + text[-12:]
+    text = elided(repr(value), 120, 100, 12)
     raise FastschedError(f"{name} = {text}: {name} must be {allowed}")
+
+
+def elided(text: str, longest: int, head: int, tail: int) -> str:
+    """Return a text, of a longer one than `longest` its head and tail."""
+    return text if len(text) <= longest else f"{text[:head]} ... {text[-tail:]}"
 
 
 def real(
@@ -45,12 +48,14 @@ def real(
     above: float = -math.inf,
     minimum: float = -math.inf,
     maximum: float = math.inf,
+    below: float = math.inf,
 ) -> float:
     """Return `value` as a finite float inside the open and closed bounds given."""
     bounds = (
         (above, "greater than"),
         (minimum, "at least"),
         (maximum, "at most"),
+        (below, "less than"),
     )
     allowed = "a finite number" + "".join(
         f", {words} {bound:g}" for bound, words in bounds if math.isfinite(bound)
@@ -61,7 +66,7 @@ def real(
         number = float(value) + 0.0  # -0.0 becomes 0.0
     except OverflowError:
         reject(name, value, allowed)
-    if not (math.isfinite(number) and above < number and minimum <= number <= maximum):
+    if not (math.isfinite(number) and above < number < below and minimum <= number <= maximum):
         reject(name, value, allowed)
     return number
 
@@ -82,6 +87,19 @@ def integer(name: str, value: Any, *, minimum: int, maximum: int = 2**63 - 1) ->
     if not minimum <= number <= maximum:
         reject(name, value, allowed)
     return number
+
+
+def increasing(name: str, value: Any, allowed: str, *, maximum: int) -> NDArray[np.int64]:
+    """Return `value` as a read-only vector of increasing integers from 0 to `maximum`."""
+    given = numeric(name, value, allowed)
+    with np.errstate(invalid="ignore"):
+        result = given.astype(np.int64)
+    if given.ndim != 1 or given.size == 0 or np.any(result != given):
+        reject(name, value, allowed)
+    if result[0] < 0 or result[-1] > maximum or np.any(np.diff(result) <= 0):
+        reject(name, value, allowed)
+    result.setflags(write=False)
+    return result
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:

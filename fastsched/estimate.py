@@ -17,9 +17,10 @@ class Estimate(NamedTuple):
     Attributes
     ----------
     updates : int
-        Coordinate updates: trajectories x coordinates x steps.
+        Coordinate updates: trajectories x coordinates x steps, of a sweep summed over members.
     bytes : int
-        Memory of states, work space and recorded numbers.
+        Memory of the arrays that the kernels are fed with, states, work space, recorded numbers
+        and, on the processor, differences of pairs.
     seconds : float
         Wall time of the kernels, from the rate of a calibrating call of each; statistics, and in
         sweeps the differences of pairs, come on top.

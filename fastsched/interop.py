@@ -13,6 +13,7 @@ import numpy as np
 
 from fastsched.errors import FastschedError, integer, reject
 from fastsched.schedules import Schedule, Table
+from fastsched.schedules.base import checked_schedule
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -132,7 +133,7 @@ def to_torch(schedule: Schedule, optimizer: Optimizer) -> LambdaLR:
     [0.25]
     """
     torch = _imported("torch")
-    _check(schedule)
+    checked_schedule("schedule", schedule)
     if not isinstance(optimizer, torch.optim.Optimizer):
         reject("optimizer", optimizer, "a torch.optim.Optimizer")
     for group in optimizer.param_groups:
@@ -167,7 +168,7 @@ def to_optax(schedule: Schedule, steps: int | None = None) -> Callable[[Any], An
     0.75
     """
     jax = _imported("jax")
-    _check(schedule)
+    checked_schedule("schedule", schedule)
     if steps is not None:
         steps = integer("steps", steps, minimum=1)
         table = jax.numpy.asarray(schedule.values(steps))
@@ -184,11 +185,6 @@ def to_optax(schedule: Schedule, steps: int | None = None) -> Callable[[Any], An
         return jax.pure_callback(on_host, shape, count, vmap_method="expand_dims")
 
     return evaluated
-
-
-def _check(schedule: object) -> None:
-    if not isinstance(schedule, Schedule):
-        reject("schedule", schedule, "a Schedule")
 
 
 def _imported(name: str) -> Any:

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """Variables of one place in a dataset, with the coordinates of their dimensions."""
+    """Variables of one place in a dataset, with the coordinates of their dimensions.
+
+    Attributes
+    ----------
+    place : tuple of int
+        The index along each dimension of places.
+    variables : dict
+        Dimensions and values by name.
+    coordinates : mapping
+        Labels along each dimension of the variables.
+    """
 
     place: tuple[int, ...]
     variables: Variables
@@ -29,6 +39,14 @@ def dataset(
 
     Where parts have different coordinates, the dataset has them all, and what a part lacks is
     NaN.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    dims : sequence of str, default ()
+        The dimensions of places, which come first.
+    shape : sequence of int, default ()
+        Their sizes.
     """
     import xarray
 

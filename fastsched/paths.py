@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from fastsched.errors import FastschedError, reject
+from fastsched.errors import FastschedError, elided, reject
 from fastsched.spec import Spec, format_value
 
+# Characters of a value in labels and messages.
 _LONGEST = 80
 
 
@@ -19,8 +20,8 @@ def changed(value: Any, changes: Mapping[str, Any], where: str = "") -> Any:
     value : Spec or tuple
     changes : mapping
         New values by dotted path.
-    where : str
-        The place of the description in the study, for messages.
+    where : str, default ""
+        The place of the description in the study, for messages; by default it is the study.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def value_at(study: Spec, path: str) -> Any:
     Raises
     ------
     FastschedError
-        There is none.
+        There is none, or the path is no text.
     """
     if not isinstance(path, str):
         reject("path", path, 'a field of the study, e.g. "optimizer.lr"')
@@ -84,6 +85,4 @@ def _refuse_field(value: Any, name: str, where: str) -> NoReturn:
 def brief(value: Any) -> str:
     """Return the text of a value, its middle left out where it is long."""
     text = value if isinstance(value, str) else format_value(value)
-    if len(text) <= _LONGEST:
-        return text
-    return f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return elided(text, _LONGEST, _LONGEST // 2, _LONGEST // 2)

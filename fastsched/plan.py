@@ -35,7 +35,7 @@ _OBSERVED_BYTES = 2**24
 _SWEEP_BLOCKS_PER_THREAD = 2
 _SWEEP_STEADY = 8
 
-# Of the arrays of members' kernels.
+# Of the members' arrays that are kept; beyond them an array is made anew when it is wanted.
 _FEED_BYTES = 2**28
 
 # The keys and counts of a block's histogram are at most twice as large as the values, and exist
@@ -57,7 +57,10 @@ class Runner(Protocol):
         proceed: Callable[[], bool],
         progress: Callable[[int], None],
     ) -> tuple[Rows, Rows] | None:
-        """Return what is recorded of some trajectories, and kept; None if told not to proceed."""
+        """Return what is recorded of some trajectories, and kept; None if told not to proceed.
+
+        For the parameters see `TileRunner.run`.
+        """
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class Plan:
 
     @property
     def machine(self) -> str:
-        """What the bits of the numbers depend on, besides the study."""
+        """What the bits of the numbers depend on, besides what is asked."""
         return "cpu"
 
     @property
@@ -208,7 +211,15 @@ def power_of_two(tiles: float) -> int:
 
 
 class Sizes(NamedTuple):
-    """What members need at most, and the bytes of all their arrays."""
+    """What members need.
+
+    Attributes
+    ----------
+    trajectory_numbers, lane_bytes : int
+        Numbers written down of a trajectory, and bytes of its state and work space, at most.
+    largest_input, input_bytes : int
+        Bytes of the arrays of one member, at most, and of all.
+    """
 
     trajectory_numbers: int
     lane_bytes: int
@@ -217,7 +228,7 @@ class Sizes(NamedTuple):
 
 
 class Supply:
-    """The arguments of members' kernels, made when they are wanted; some are kept.
+    """The arguments of members' kernels, made when they are wanted; the last used are kept.
 
     Parameters
     ----------

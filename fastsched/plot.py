@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsched.result import shortened
 from fastsched.schedules import Schedule
-from fastsched.summary import largest_z
+from fastsched.summary import largest_z, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import real, reject
-from fastsched.result import format_table
+from fastsched.summary import format_table
 
 if TYPE_CHECKING:
     from fastsched.sweep import Sweep
@@ -37,7 +37,9 @@ class Ranking:
     Attributes
     ----------
     variable : str
+        The name of what is compared.
     confidence : float
+        The probability with which the truly best member is among `candidates`.
     members : list of dict
         Labels by axis, the best first.
     value, value_se : arrays of shape (members,)
@@ -126,9 +128,7 @@ def ranked(result: SweepResult, variable: str, largest: bool, confidence: float)
     """Return the ranking of a sweep's members; see `SweepResult.best`."""
     from scipy.special import stdtr
 
-    level = real("confidence", confidence, above=0)
-    if level >= 1:
-        reject("confidence", confidence, "less than 1")
+    level = real("confidence", confidence, above=0, below=1)
     result.require_pairs(variable)
     values = result.last(variable)
     if values.ndim > len(result.sweep.dims):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import platform
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastsched.devices import machine
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
+from fastsched.files import check_writable, replacing
 from fastsched.labelled import Part, dataset
 from fastsched.measures.base import Variables
 from fastsched.statistics import Statistics
@@ -159,7 +159,7 @@ class Result:
             `path` is a folder, or in one that does not exist.
         """
         data = self.data.assign({_STUDY: ((), self.asked.to_toml())})
-        with _replacing(Path(path)) as temporary:
+        with _new_file(path) as temporary:
             data.to_netcdf(temporary, engine="h5netcdf")
             self._write_more(temporary)
 
@@ -186,7 +186,7 @@ class Result:
         """
         from fastsched.report import page
 
-        with _replacing(Path(path)) as temporary:
+        with _new_file(path) as temporary:
             temporary.write_text(page(self), encoding="utf-8")
 
     def summary(self, rows: int = 12) -> str:
@@ -273,24 +273,9 @@ def attributes(study: Study, trajectories: int, seconds: float, gpus: int) -> di
     }
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield the name of a new file, which takes the place of `path` once it is written."""
-    check_writable("path", path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_writable(name: str, path: Path) -> None:
-    """Check that `path` can name a new file: its folder exists, and it is no folder itself."""
-    if path.is_dir() or not path.name:
-        reject(name, str(path), "the name of a file, not of a folder")
-    if not path.resolve().parent.is_dir():
-        reject(name, str(path), f"in a folder that exists; {path.parent} does not exist")
+def _new_file(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+    check_writable("path", Path(path))
+    return replacing(Path(path))
 
 
 def load(path: str | os.PathLike[str]) -> Result:
@@ -335,23 +320,3 @@ def load(path: str | os.PathLike[str]) -> Result:
     from fastsched.sweep_result import SweepResult
 
     return SweepResult.from_file(asked, data, path)
-
-
-def shortened(value: object, length: int) -> str:
-    """Return the text of a value, its middle left out where it is longer than `length`."""
-    text = repr(value)
-    if len(text) <= length:
-        return text
-    return f"{text[: length // 2]} ... {text[-length // 4 :]}"
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines with right-aligned columns, the first left-aligned if it holds names."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    named = any(not row[0].lstrip("-").isdigit() for row in rows[1:])
-    lines = []
-    for row in rows:
-        first = row[0].ljust(widths[0]) if named else row[0].rjust(widths[0])
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([first, *rest]).rstrip())
-    return lines

@@ -1,4 +1,4 @@
-"""Running a study: blocks to threads, statistics merged in order, progress, interruption."""
+"""Running studies and sweeps: blocks to workers, statistics merged in order, interruption."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunFailed(FastschedError):
     Attributes
     ----------
     result : Result
-        What was finished, marked as incomplete.
+        What was finished, marked as incomplete; of a sweep a `SweepResult`.
     """
 
     def __init__(self, message: str, result: Result) -> None:
@@ -109,13 +109,13 @@ def run(
         The bits are those of a run without it.
     store : path-like, optional
         A folder that keeps the finished blocks, a new one or that of an earlier run of the same
-        study, which then goes on where it was when it ended or was killed. With more
+        study or sweep, which then goes on where it was when it ended or was killed. With more
         `trajectories` it adds to them, with the same bits as one run of all. Damaged files are
         run again, with a warning.
     target_se : float or dict, optional
         Stop as soon as standard errors are small enough, and at the study's `trajectories` at
         the latest; the result's study has the number that it took. A number is the largest
-        relative error of `loss` at any recorded step; a dict has such a number, or
+        relative error of `loss` at any recorded step of any member; a dict has such a number, or
         ("absolute", error), for each variable. The bits are those of a run of so many
         trajectories. That chance decides when to stop makes the estimates a little biased and
         their errors a little too small, by the order of 1/n of n trajectories; at least 256 are

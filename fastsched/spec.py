@@ -12,7 +12,7 @@ import hashlib
 import json
 import typing
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -138,6 +138,11 @@ def from_dict(data: Any, kind: type[_T], where: str) -> _T:
         return cls(**fields_read)  # type: ignore[return-value]
     except FastschedError as error:
         raise FastschedError(f"in {where}: {error}") from None
+
+
+def refuse_text(value: Spec, why: str) -> NoReturn:
+    """Raise that a description has no text form, and why."""
+    raise FastschedError(f"{value!r} cannot be written as data or TOML, nor have a digest{why}")
 
 
 def format_value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A folder that keeps the finished blocks of a study."""
+"""A folder that keeps the finished blocks of a study or sweep."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import io
 import json
 import math
 import os
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, reject
+from fastsched.files import check_folder, replacing
 from fastsched.measures.base import Partial
 from fastsched.plan import Block
 from fastsched.study import Study
@@ -31,7 +31,7 @@ _DIGEST = 32
 
 
 class Store:
-    """The finished blocks of a study, a file each.
+    """The finished blocks of a study or sweep, a file each.
 
     A file is a checksum and a NumPy archive. It is written under another name and renamed once it
     is whole: a run that is killed at any moment leaves whole files, and a damaged one is found
@@ -81,7 +81,7 @@ class Store:
         about = np.array([block.first_tile, block.count, len(partials)])
         archive = io.BytesIO()
         np.savez_compressed(archive, block=about, **_packed(partials))
-        with _replacing(self._path(block)) as file:
+        with _writing(self._path(block)) as file:
             file.write(hashlib.sha256(archive.getbuffer()).digest())
             file.write(archive.getbuffer())
 
@@ -139,7 +139,7 @@ def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) 
     asked : Study or Sweep
         Its number of trajectories may differ from that of the store.
     division : str
-        The machine, and how it divides the study into blocks.
+        The machine, and how it divides the trajectories into blocks.
 
     Raises
     ------
@@ -153,11 +153,10 @@ def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) 
     text = asked.to_toml()
     if path.exists() and not path.is_dir():
         reject("store", str(path), "the name of a folder")
-    if not path.resolve().parent.is_dir():
-        reject("store", str(path), f"in a folder that exists; {path.parent} does not exist")
+    check_folder("store", path)
     try:
         path.mkdir(exist_ok=True)
-        if not (path / _ABOUT).exists() and set(os.listdir(path)) - {_STUDY, _LOCK}:
+        if not (path / _ABOUT).exists() and not all(map(_is_own, os.listdir(path))):
             reject("store", str(path), "a store of fastsched, or an empty folder")
         lock = filelock.FileLock(path / _LOCK)
         lock.acquire(timeout=0)
@@ -169,14 +168,20 @@ def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) 
         for leftover in path.glob("*.tmp"):
             leftover.unlink(missing_ok=True)
         _check(path, asked, division)
-        with _replacing(path / _STUDY) as file:
+        with _writing(path / _STUDY) as file:
             file.write(text.encode())
         about = {"format": _FORMAT, "division": division}
-        with _replacing(path / _ABOUT) as file:
+        with _writing(path / _ABOUT) as file:
             file.write(json.dumps(about).encode())
         yield Store(path)
     finally:
         lock.release()
+
+
+def _is_own(name: str) -> bool:
+    """Return whether a file is one of a store that is being made."""
+    unfinished = name.startswith((f".{_STUDY}.", f".{_ABOUT}.")) and name.endswith(".tmp")
+    return unfinished or name in (_STUDY, _LOCK)
 
 
 def _check(path: Path, asked: Study | Sweep, division: str) -> None:
@@ -204,20 +209,15 @@ def _check(path: Path, asked: Study | Sweep, division: str) -> None:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """Open a file that takes the place of `path` once it is written as a whole."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+def _writing(path: Path) -> Iterator[Any]:
+    """Open a file that takes the place of `path` once all of it is on the disk."""
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise FastschedError(
             f"store = {str(path.parent)!r}: {path.name} cannot be written ({error}); what was "
             f"written before is intact"
         ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, choice, integer, numeric, reject
+from fastsched.errors import FastschedError, choice, increasing, integer, reject
 from fastsched.kernels.body import PRECISIONS
 from fastsched.kernels.probe import Probe
 from fastsched.landscapes import Landscape
@@ -118,7 +118,8 @@ class Study(Spec):
         if isinstance(self.record, (int, float, str, np.generic)):
             self._set(record=integer("record", self.record, minimum=2))
         else:
-            self._set(record=_explicit_record(self.record, self.steps))
+            allowed = f"increasing integers from 0 to steps = {self.steps}"
+            self._set(record=increasing("record", self.record, allowed, maximum=self.steps))
         require_memory(_BYTES_PER_STEP * self.steps, "steps")
         require_memory(_BYTES_PER_COORDINATE * self.landscape.dim, "the landscape's dimension")
         self.batch_sizes()
@@ -190,7 +191,7 @@ class Study(Spec):
     def estimate(self, device: str = "auto") -> Estimate:
         """Return how many updates a run takes, how much memory, and about how many seconds.
 
-        Compiles the kernel and runs a first call of it, which takes seconds at most.
+        Compiles the kernel and runs a calibrating call of it, which takes seconds at most.
 
         Parameters
         ----------
@@ -255,16 +256,3 @@ def read_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise FastschedError(f"the study is not valid TOML: {error}") from None
-
-
-def _explicit_record(record: Any, steps: int) -> NDArray[np.int64]:
-    allowed = f"increasing integers from 0 to steps = {steps}"
-    given = numeric("record", record, allowed)
-    with np.errstate(invalid="ignore"):
-        result = given.astype(np.int64)
-    if given.ndim != 1 or given.size == 0 or np.any(result != given):
-        reject("record", record, allowed)
-    if result[0] < 0 or result[-1] > steps or np.any(np.diff(result) <= 0):
-        reject("record", record, allowed)
-    result.setflags(write=False)
-    return result

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.result import format_table, shortened
+from fastsched.errors import elided
 
 if TYPE_CHECKING:
     from fastsched.result import Result
@@ -60,7 +61,7 @@ def loss_table(result: Result, rows: int) -> Table:
         return []
     steps = result["step"].values
     table = [["step", *(title for title, _, _ in columns)]]
-    for k in np.unique(np.rint(np.linspace(0, len(steps) - 1, rows)).astype(int)):
+    for k in spread(len(steps), rows):
         cells = ("" if np.isnan(v[k]) else f"{v[k]:{form}}" for _, v, form in columns)
         table.append([str(steps[k]), *cells])
     return table
@@ -99,6 +100,28 @@ def largest_z(result: Result) -> dict[str, tuple[float, int]]:
         for name, size in sizes.items()
         if size.notnull().any()
     }
+
+
+def shortened(value: object, length: int) -> str:
+    """Return the text of a value, its middle left out where it is longer than `length`."""
+    return elided(repr(value), length, length // 2, length // 4)
+
+
+def spread(count: int, rows: int) -> NDArray[np.int64]:
+    """Return which of `count` things are shown in so many rows: evenly, with the ends."""
+    return np.unique(np.rint(np.linspace(0, count - 1, rows)).astype(np.int64))
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines with right-aligned columns, the first left-aligned if it holds names."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    named = any(not row[0].lstrip("-").isdigit() for row in rows[1:])
+    lines = []
+    for row in rows:
+        first = row[0].ljust(widths[0]) if named else row[0].rjust(widths[0])
+        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        lines.append("  ".join([first, *rest]).rstrip())
+    return lines
 
 
 def _others(result: Result, scalar: bool) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_MEMBERS = 2**16
 
 # Names that results give to dimensions and variables.
-_TAKEN = {"axis", "basin", "loss", "quantile", "step", "to_basin"}
+_TAKEN = {"axis", "basin", "loss", "member", "pair", "quantile", "step", "to_basin"}
 
 
 class Axis(NamedTuple):
@@ -43,6 +43,11 @@ class Axis(NamedTuple):
     values: tuple[tuple[Any, ...], ...]
     names: tuple[str, ...] | None
 
+    @property
+    def entries(self) -> list[Any]:
+        """For each entry its value, a tuple where several fields vary."""
+        return [entry[0] if len(self.paths) == 1 else entry for entry in self.values]
+
     def changes(self, entry: int) -> dict[str, Any]:
         """Return the values of an entry by path."""
         return dict(zip(self.paths, self.values[entry], strict=True))
@@ -58,6 +63,11 @@ class Sweep(Spec):
         The study that varies.
     axes : tuple of Axis
         What varies along each dimension.
+
+    Raises
+    ------
+    FastschedError
+        As for `fastsched.sweep`.
     """
 
     study: Study
@@ -86,6 +96,7 @@ class Sweep(Spec):
         self._set(axes=tuple(self._normalised(k, axis) for k, axis in enumerate(self.axes)))
         self.labels  # noqa: B018  (refuses labels that are not unique)
 
+    # Members and labels are made again where they are wanted: they take much more room.
     def __getstate__(self) -> dict[str, Any]:
         return self._fields()
 
@@ -180,7 +191,7 @@ class Sweep(Spec):
         return run(self, **options)
 
     def estimate(self, device: str = "auto") -> Estimate:
-        """Return what a run takes; see `Study.estimate`."""
+        """Return what a run of all members takes; see `Study.estimate`."""
         from fastsched.estimate import estimate
 
         return estimate(self, device)
@@ -189,8 +200,7 @@ class Sweep(Spec):
         """Return plain data (dicts, lists, numbers, strings) that `from_dict` reads back."""
         axes: dict[str, Any] = {}
         for axis in self.axes:
-            alone = len(axis.paths) == 1
-            entries = [plain(entry[0] if alone else entry) for entry in axis.values]
+            entries = [plain(entry) for entry in axis.entries]
             axes[", ".join(axis.paths)] = (
                 _ordered(dict(zip(axis.names, entries, strict=True))) if axis.names else entries
             )
@@ -277,8 +287,8 @@ def sweep(study: Study, axes: Mapping[str, Any]) -> Sweep:
     Raises
     ------
     FastschedError
-        A path is not there, a member is not allowed, or labels are not unique; `trajectories`
-        cannot vary.
+        A path is not there, a member is not allowed, labels are not unique, or there are more
+        than 65,536 members; `trajectories` cannot vary.
 
     Examples
     --------
@@ -404,7 +414,6 @@ def _texts_or_numbers(entries: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
 def _shown(axes: Sequence[Axis]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for axis in axes:
-        entries = [e[0] if len(axis.paths) == 1 else e for e in axis.values]
-        names = axis.names
+        entries, names = axis.entries, axis.names
         shown[", ".join(axis.paths)] = dict(zip(names, entries, strict=True)) if names else entries
     return shown

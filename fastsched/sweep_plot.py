@@ -96,17 +96,17 @@ def _draw(
     """Draw mean, error and exact value of a curve."""
     curve, error, exact = parts
     known = np.flatnonzero(curve.notnull().values)
-    if curve[x].dtype.kind in "iuf":
-        known = known[np.argsort(curve[x].values[known], kind="stable")]
-    at, mean = curve[x].values[known], curve.values[known]
+    at, numeric = curve[x].values, curve[x].dtype.kind in "iuf"
+    if numeric:
+        known = known[np.argsort(at[known], kind="stable")]
+    at, mean = (at if numeric else at.astype(str))[known], curve.values[known]
     spread = np.zeros(len(mean)) if error is None else 2 * error.values[known]
     if x == "step":
         ax.plot(at, mean, color=colour, linewidth=1.5, label=label)
         ax.fill_between(at, mean - spread, mean + spread, color=colour, alpha=0.3, linewidth=0)
     else:
-        numeric = at.dtype.kind in "iuf"
         ax.errorbar(
-            at if numeric else at.astype(str),
+            at,
             mean,
             spread,
             fmt="o-" if numeric else "o",
@@ -116,9 +116,8 @@ def _draw(
             label=label,
         )
     if exact is not None:
-        joined = at.dtype.kind in "iuf"
-        style = EXACT_LINE if joined else {"color": "black", "marker": "_", "linestyle": "none"}
-        ax.plot(at if joined else at.astype(str), exact.values[known], label=exact_label, **style)
+        style = EXACT_LINE if numeric else {"color": "black", "marker": "_", "linestyle": "none"}
+        ax.plot(at, exact.values[known], label=exact_label, **style)
 
 
 def _scale(ax: Axes, x: str, values: xarray.DataArray) -> None:

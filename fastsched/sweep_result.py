@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
-from fastsched.kernels.reduce import COUNT, M2, MEAN
+from fastsched.kernels.reduce import COUNT
 from fastsched.labelled import Part, dataset
-from fastsched.measures.base import Partial
+from fastsched.measures.base import Partial, mean_and_error
 from fastsched.pairs import MOST_PAIRED, at_every_step, paired
 from fastsched.result import LARGEST_EXACT_WORK, Result, attributes, labelled, own_coordinates
 from fastsched.statistics import Statistics
@@ -292,7 +292,13 @@ class SweepResult(Result):
         return plot_sweep(self, ax, label, variable, x)
 
     def require_pairs(self, variable: str) -> None:
-        """Refuse a variable of which no differences are kept."""
+        """Refuse a variable of which no differences are kept.
+
+        Raises
+        ------
+        FastschedError
+            The message says why there are none, and of which variables there are.
+        """
         known = [str(name) for name in self.pairs if f"{name}_count" in self.pairs]
         if variable in known:
             return
@@ -310,7 +316,21 @@ class SweepResult(Result):
     def differences(
         self, variable: str, first: NDArray[np.int64], second: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean, error and number of the differences between members of given numbers."""
+        """Return the differences of the first members' numbers less those of the second.
+
+        Parameters
+        ----------
+        variable : str
+            One that `require_pairs` lets pass.
+        first, second : int arrays of one shape
+            The numbers of members, the last axis varying fastest.
+
+        Returns
+        -------
+        mean, error, count : arrays of that shape, and of the variable's dimensions after it
+            Mean difference, its standard error, and the number of trajectories finite on both
+            sides; `step` is a dimension where it is kept.
+        """
         low, high = np.minimum(first, second), np.maximum(first, second)
         members = len(self.sweep.members)
         pair = low * members - low * (low + 1) // 2 + high - low - 1
@@ -332,7 +352,14 @@ class SweepResult(Result):
         return self.pairs[f"{variable}_finite"].values.reshape(len(self.sweep.members), -1)[:, -1]
 
     def last(self, name: str, data: xarray.Dataset | None = None) -> xarray.DataArray:
-        """Return a variable, by default one of `data`, after each member's last step."""
+        """Return a variable after each member's last step.
+
+        Parameters
+        ----------
+        name : str
+        data : xarray.Dataset, default that of the result
+            Where the variable is, e.g. `exact`.
+        """
         import xarray
 
         values = (self.data if data is None else data)[name]
@@ -385,14 +412,8 @@ def _pairs(sweep: Sweep, data: xarray.Dataset, moments: Partial) -> xarray.Datas
         if values.shape[1] != (pairs + members) * math.prod(sizes):
             continue  # members have other coordinates along some dimension, e.g. other axes
         shaped = values.reshape(len(values), pairs + members, *sizes)
-        n, mean, squares = (shaped[row, :pairs] for row in (COUNT, MEAN, M2))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            arrays[name] = ("pair", *own), np.where(n > 0, mean, np.nan)
-            arrays[f"{name}_se"] = (
-                ("pair", *own),
-                np.where(n > 1, np.sqrt(squares / (n - 1) / n), np.nan),
-            )
-        arrays[f"{name}_count"] = ("pair", *own), n
+        arrays |= mean_and_error(name, ("pair", *own), shaped[:, :pairs])
+        arrays[f"{name}_count"] = ("pair", *own), shaped[COUNT, :pairs]
         arrays[f"{name}_finite"] = ("member", *own), shaped[COUNT, pairs:]
     used = {dim for own, _ in arrays.values() for dim in own}
     return xarray.Dataset(arrays, {dim: data[dim] for dim in sorted(used & set(data.coords))})

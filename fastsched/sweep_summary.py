@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsched.result import format_table
-from fastsched.summary import Table, head
+from fastsched.summary import Table, format_table, head, spread
 
 if TYPE_CHECKING:
     import xarray
@@ -38,7 +37,7 @@ def sweep_head(result: SweepResult) -> list[str]:
 
 
 def members_table(result: SweepResult, rows: int) -> Table:
-    """Return the numbers of members after their last step, the best first if there are more."""
+    """Return the numbers of members after their last step; of more than `rows`, the best."""
     sweep = result.sweep
     columns = _columns(result)
     order = np.arange(len(sweep.members))
@@ -69,8 +68,7 @@ def verdict(result: SweepResult) -> list[str]:
 def difference_table(comparison: xarray.Dataset, rows: int) -> Table:
     """Return what `SweepResult.compare` gives, at so many of the steps."""
     if "step" in comparison.dims:
-        shown = np.unique(np.rint(np.linspace(0, comparison.sizes["step"] - 1, rows)).astype(int))
-        comparison = comparison.isel(step=shown)
+        comparison = comparison.isel(step=spread(comparison.sizes["step"], rows))
     dims = [str(dim) for dim in comparison["difference"].dims]
     names = [str(name) for name in comparison]
     titles = ["+-" if name.endswith("_se") else name.replace("_", " ") for name in names]

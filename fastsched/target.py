@@ -15,6 +15,7 @@ from fastsched.result import Result
 _FEWEST = 256
 
 Limits = float | Mapping[str, float | tuple[str, float]]
+"""A relative error of the loss, or by variable relative ones or ("absolute", error)."""
 
 
 class Target:
@@ -25,8 +26,14 @@ class Target:
     target_se : float or mapping
         A relative standard error of the loss, or for each variable a relative one, or
         ("absolute", error).
-    confidence : float or None
-        The probability with which estimates are to be that near; None for standard errors.
+    confidence : float, optional
+        The probability with which estimates are to be that near; by default the limits are those
+        of standard errors.
+
+    Raises
+    ------
+    FastschedError
+        A parameter is not allowed.
     """
 
     def __init__(self, target_se: Limits, confidence: float | None = None) -> None:
@@ -34,9 +41,7 @@ class Target:
         if confidence is not None:
             from scipy.special import ndtri
 
-            level = real("confidence", confidence, above=0)
-            if level >= 1:
-                reject("confidence", confidence, "less than 1")
+            level = real("confidence", confidence, above=0, below=1)
             self._widths = float(ndtri((1 + level) / 2))
         allowed = 'a positive number, or a dict of variables with numbers or ("absolute", number)'
         given: Any = target_se if isinstance(target_se, Mapping) else {"loss": target_se}

@@ -29,7 +29,7 @@ _PRECISION = 0.001
 _AT_BOUND = 0.02
 _DIFFERENCE = 0.25
 
-# For golden section, which computes with what it is told, in place of infinity.
+# What golden section is told in place of infinity, since it computes with it.
 _DIVERGED = 1e100
 
 
@@ -121,13 +121,14 @@ def tune(
     ------
     FastschedError
         A parameter is not allowed, or trajectories diverge at every value.
+    KeyboardInterrupt
+        On Ctrl-C: a search that is not finished has no value.
 
     Notes
     -----
-    Where the objective has several minima, the grid decides which is found. Ctrl-C ends the search
-    without a value. Source: Brent, Algorithms for Minimization without Derivatives, 1973, ch. 5, as
-    in `scipy.optimize`; of the error, the delta method for an M-estimator, van der Vaart,
-    Asymptotic Statistics, ch. 5.
+    Where the objective has several minima, the grid decides which is found. Source: Brent,
+    Algorithms for Minimization without Derivatives, 1973, ch. 5, as in `scipy.optimize`; of the
+    error, the delta method for an M-estimator, van der Vaart, Asymptotic Statistics, ch. 5.
 
     Examples
     --------

@@ -13,7 +13,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 
 import fastsched as fs
-from fastsched.result import format_table
+from fastsched.summary import format_table
 
 STYLE = matplotlib.rc_params_from_file(
     Path(__file__).with_name("fastsched.mplstyle"), use_default_template=False

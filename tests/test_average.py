@@ -71,7 +71,7 @@ def test_a_measure_of_the_average_changes_no_other():
     [
         ({"kind": "median"}, "kind = 'median': kind must be one of"),
         ({"kind": "ema"}, "decay = None: decay must be given"),
-        ({"kind": "ema", "decay": 1.0}, "decay must be less than 1"),
+        ({"kind": "ema", "decay": 1.0}, "decay must be a finite number, at least 0, less than 1"),
         ({"kind": "tail", "start": 0}, "start = 0: start must be an integer, at least 1"),
         ({"kind": "polyak", "decay": 0.9}, "decay must be left out"),
     ],

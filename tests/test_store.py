@@ -179,6 +179,16 @@ def test_another_division_is_refused(tmp_path, monkeypatch):
         run(folder)
 
 
+def test_killed_while_the_store_is_made(tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    names = (store_module._STUDY, store_module._ABOUT)
+    for path in [folder / f".{name}.0123abcd.tmp" for name in names]:
+        path.write_text("half of")
+    assert run(folder).complete
+    assert not list(folder.glob("*.tmp"))
+
+
 def test_folders_that_are_no_stores(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastsched as fs
+from fastsched.spec import spec
 
 
 def study(**changes):
@@ -81,6 +82,23 @@ def test_names_that_results_use_are_not_taken():
     data = fs.Dataset(rng.normal(size=(20, 2)), rng.normal(size=20) > 0, loss="logistic")
     dataset = fs.Study(data, fs.SGD(0.1), 4, 16)
     assert fs.sweep(dataset, {"landscape.loss": ["logistic"]}).dims == ("landscape.loss",)
+
+
+@spec
+class _Paired(fs.Schedule):
+    """A schedule with a parameter named like a dimension of results."""
+
+    pair: float
+
+    def _at(self, t):
+        return np.full(t.shape, self.pair)
+
+
+def test_axes_do_not_take_the_names_of_differences():
+    asked = study(steps=10).replace(optimizer=fs.SGD(_Paired(0.1)))
+    swept = fs.sweep(asked, {"optimizer.lr.pair": [0.1, 0.2]})
+    assert swept.dims == ("lr.pair",)
+    assert swept.run(progress=False).pairs.sizes["pair"] == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 The work of a trajectory is written once, in `advance`, out of the device functions of a
 landscape, an optimizer and the measures. The CPU kernel calls it with the lanes of a tile,
-which LLVM turns into vector code; a CUDA kernel calls it with one lane per thread. There are
+which LLVM turns into vector code; a CUDA kernel calls it with one lane. There are
 three loops, for the three kinds of landscapes: `separable`, `summed` and `coupled`. They are
 generated as text; `cache` says why. Whatever a loop does, after a step it calls `notice`, which
 shows the measures what came of it.

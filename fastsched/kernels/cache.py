@@ -17,7 +17,6 @@ import os
 import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -26,6 +25,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from fastsched.files import replacing
 from fastsched.version import VERSION
 
 _load_lock = threading.Lock()
@@ -43,9 +43,8 @@ def load_kernel(source: str, functions: Mapping[str, Any] = MappingProxyType({})
             return sys.modules[name]
         path = _cache_folder() / f"{text}.py"
         if not path.exists():
-            temporary = path.with_name(f"{name}.{uuid.uuid4().hex}.tmp")
-            temporary.write_text(source, encoding="utf-8")
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                temporary.write_text(source, encoding="utf-8")
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None

@@ -27,7 +27,7 @@ class TileRunner:
     Parameters
     ----------
     feed : function
-        From the number of a study to its `Feed`.
+        From the number of a member to its `Feed`; of a study alone it is 0.
     tiles : int
         The largest number of tiles of a call to `run`.
     """
@@ -49,8 +49,17 @@ class TileRunner:
 
         The first has a row for each reading and recorded step. Both are this thread's work space,
         valid until the next call. What is not known (yet) at a recorded step is NaN.
-        Before each kernel call `proceed` is asked, and where it says no the result is None; after
-        each, `progress` is told the number of coordinate updates done.
+
+        Parameters
+        ----------
+        member : int
+            The number of the member.
+        first_tile, count : int
+            The first tile of `LANES` trajectories, and the number of trajectories.
+        proceed : function
+            Asked before each kernel call; where it says no, the result is None.
+        progress : function
+            Told after each the number of coordinate updates done.
         """
         kernel, a, groups_per_call, _ = self._feed(member)
         tiles = -(-count // LANES)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from fastsched.errors import FastschedError
 from fastsched.kernels import gpu
 from fastsched.kernels.body import GROUP, Arguments, Feed, Machine, Space
 from fastsched.kernels.cuda_rows import CudaRows
+from fastsched.kernels.parts import tuple_text
 from fastsched.kernels.reduce import LANES
 from fastsched.kernels.teams import BLOCK, SHARED_BYTES, WARP
 
@@ -71,7 +72,7 @@ def machine(arguments: Arguments, team: int) -> Machine:
         state=_own_part("state", arguments.state, alone),
         scratch=_scratch_text("scratch", arguments.scratch, alone),
         data=_values_text("data", arguments.data),
-        own=_tuple(
+        own=tuple_text(
             _values_text(f"own[{k}]", part, f"own_{k}") for k, part in enumerate(arguments.own)
         ),
         keep=_KEEP if alone else _TEAM_KEEP,
@@ -96,7 +97,7 @@ def _scratch_text(name: str, scratch: Any, alone: bool, flat: bool = False) -> s
             _scratch_text(f"{name}[{k}]", part, alone, flat=name == "scratch" and k == 0)
             for k, part in enumerate(scratch)
         )
-        return _tuple(parts)
+        return tuple_text(parts)
     if not scratch.fixed:
         return _own_part(name, scratch, alone)
     size = max(1, math.prod(scratch.shape))
@@ -105,14 +106,10 @@ def _scratch_text(name: str, scratch: Any, alone: bool, flat: bool = False) -> s
 
 def _values_text(name: str, values: Sequence[Any], prefix: str = "data") -> str:
     """Return the expression of a tuple whose functions are globals of the module."""
-    return _tuple(
+    return tuple_text(
         f"{name}[{k}]" if isinstance(value, np.ndarray) else f"{prefix}_{k}"
         for k, value in enumerate(values)
     )
-
-
-def _tuple(parts: Iterator[str]) -> str:
-    return "(" + "".join(f"{part}, " for part in parts) + ")"
 
 
 def functions(arguments: Arguments) -> dict[str, Any]:
@@ -133,7 +130,7 @@ class LaneRunner:
     Parameters
     ----------
     feed : function
-        From the number of a study to its `Feed`.
+        From the number of a member to its `Feed`; of a study alone it is 0.
     lanes : int
         The largest number of trajectories of a call to `run`, whole tiles.
     devices : sequence of int

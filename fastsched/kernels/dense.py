@@ -13,6 +13,9 @@ import numpy as np
 from fastsched.kernels.device import device, on_gpu, subroutine
 from fastsched.kernels.reduce import LANES
 
+ROWS = 64
+"""Rows of the matrix that callers with many of them compute at once."""
+
 _U = np.uint64
 _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class Parts:
         met = "v0" if len(self._own) > 1 else "zero"
         arguments = [*self._own, "origin", "g", *map(column, self.update_columns)]
         lines = ["zero = origin - origin", "before = x", f"met = {met}"]
-        lines.append(f"{_tuple(self._own)} = update({', '.join(arguments)})")
+        lines.append(f"{tuple_text(self._own)} = update({', '.join(arguments)})")
         for j, probe in enumerate(self.probes):
             if not (everywhere and probe.confined):
                 lines += self._coordinate(j, ["before", "x", "g", "met"], column)
@@ -139,7 +139,7 @@ class Parts:
         arguments = [*seen, *self._memories[j], *self._constants[j]]
         arguments += map(column, self._columns[j])
         names = self._memories[j] + self._terms[j]
-        return [f"{_tuple(names)} = coordinate{j}({', '.join(arguments)})"]
+        return [f"{tuple_text(names)} = coordinate{j}({', '.join(arguments)})"]
 
     def load_state(self) -> list[str]:
         """Return statements that load the state of coordinate i of a lane."""
@@ -214,7 +214,7 @@ class Parts:
         names = [f"r{r}" for r in range(len(registers))]
         if p.tally:
             names.append("count")
-        lines = [f"{_tuple(names)} = event{j}({', '.join(arguments)})"]
+        lines = [f"{tuple_text(names)} = event{j}({', '.join(arguments)})"]
         lines += [f"{target} = {name}" for target, name in zip(registers, names, strict=False)]
         if p.tally:
             lines += [
@@ -309,7 +309,8 @@ def _flat(names: Sequence[Sequence[str]]) -> list[str]:
     return [name for group in names for name in group]
 
 
-def _tuple(names: Sequence[str]) -> str:
+def tuple_text(names: Iterable[str]) -> str:
+    """Return the text of a tuple of names or expressions."""
     return "(" + "".join(f"{name}, " for name in names) + ")"
 
 

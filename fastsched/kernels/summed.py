@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastsched.kernels.body import GROUP, HEADER, NOTICE, NOTICE_AND_START, Machine
-from fastsched.kernels.parts import Parts, import_function, indent
+from fastsched.kernels.parts import Parts, import_function, indent, tuple_text
 from fastsched.kernels.probe import Probe
 from fastsched.kernels.reduce import LANES
 
@@ -148,7 +148,7 @@ def summed_source(
     table = [f"h{column}" for column in range(parts.columns)]
     load_constants = [f"{name} = constants[{j + 1}, i]" for j, name in enumerate(c)]
     add_terms = [
-        f"{_tuple('a', sums)} = reduce({', '.join(['x', 'z', *c])})",
+        f"{tuple_text(f'a{j}' for j in range(sums))} = reduce({', '.join(['x', 'z', *c])})",
         *(f"part[{j}, lane - first] += a{j}" for j in range(sums)),
     ]
     take_step = [
@@ -161,9 +161,10 @@ def summed_source(
         *table[:table_columns],
         *(f"extra[4 * {e} + k, lane - first]" for e in range(extras)),
         *(f"totals[{j}, lane - first]" for j in range(sums)),
+        "data",
     ]
     weigh_step = [
-        f"{_tuple('w', weights)} = weigh({', '.join([*weigh_arguments, 'data'])})",
+        f"{tuple_text(f'w{j}' for j in range(weights))} = weigh({', '.join(weigh_arguments)})",
         *(f"weights[{j}, lane - first] = w{j}" for j in range(weights)),
     ]
 
@@ -228,7 +229,3 @@ def summed_source(
         **machine.text,
         **parts.notice(0, see_loss),
     )
-
-
-def _tuple(prefix: str, count: int) -> str:
-    return "(" + "".join(f"{prefix}{j}, " for j in range(count)) + ")"

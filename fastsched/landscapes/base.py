@@ -47,6 +47,10 @@ class Normal(Spec):
         self._set(mean=mean, std=checked_std("std", self.std))
 
 
+NULL = 1e-12
+"""Eigenvalues below this part of the largest are rounding errors."""
+
+
 class BasinMap(NamedTuple):
     """Basins of attraction, numbered from 0.
 
@@ -158,21 +162,33 @@ class Landscape(Spec, abc.ABC):
     def start_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and standard deviation of the start, each of shape (d,)."""
 
-    @abc.abstractmethod
     def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the kernel needs to know of each step, shape (steps, columns).
+
+        By default the standard deviation of a batch's noise over that of a sample's.
 
         Raises
         ------
         FastschedError
             A batch size is not allowed.
         """
+        return 1.0 / np.sqrt(batch_sizes)[:, None]
 
     @abc.abstractmethod
     def reference_gradient(
         self, theta: NDArray[np.floating], draws: Draws, batch_size: float
     ) -> NDArray[np.floating]:
-        """Return the stochastic gradient by plain NumPy; theta has shape (n, d)."""
+        """Return the stochastic gradient by plain NumPy, shape (n, d).
+
+        Parameters
+        ----------
+        theta : array of shape (n, d)
+            In the coordinates of the run.
+        draws : Draws
+            The random numbers of the step; see `fastsched.kernels.reference`.
+        batch_size : float
+            Of the step.
+        """
 
     @abc.abstractmethod
     def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -194,9 +210,6 @@ class Separable(Landscape):
     @abc.abstractmethod
     def coordinates(self) -> NDArray[np.float64]:
         """Return the constants of the device functions, shape (constants, d)."""
-
-    def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 1.0 / np.sqrt(batch_sizes)[:, None]
 
 
 class Summed(Landscape):
@@ -269,7 +282,12 @@ def start_of(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation of a start, each of shape (d,)."""
     mean, std = (start.mean, start.std) if isinstance(start, Normal) else (start, 0.0)
-    return np.broadcast_to(mean, (dim,)).astype(float), np.broadcast_to(std, (dim,)).astype(float)
+    return filled(mean, dim), filled(std, dim)
+
+
+def filled(value: float | NDArray[np.float64], dim: int) -> NDArray[np.float64]:
+    """Return a new vector of shape (d,): a number at every coordinate, or a copy of a vector."""
+    return np.broadcast_to(np.asarray(value, dtype=np.float64), (dim,)).copy()
 
 
 def checked_start(start: Any, dim: int) -> float | NDArray[np.float64] | Normal:

@@ -18,10 +18,11 @@ from fastsched.landscapes.base import (
     Normal,
     checked_start,
     checked_std,
+    filled,
     scalar_or_vector,
     start_of,
 )
-from fastsched.spec import spec
+from fastsched.spec import refuse_text, spec
 
 if TYPE_CHECKING:
     from fastsched.kernels.reference import Draws
@@ -195,7 +196,7 @@ class Custom(Coupled):
         return bool(np.any(np.asarray(self.noise) > 0))
 
     def origin(self) -> NDArray[np.float64]:
-        return start_of(self.minimum, self.dim)[0]
+        return filled(self.minimum, self.dim)
 
     def minimizer(self) -> NDArray[np.float64]:
         return self.origin()
@@ -206,14 +207,11 @@ class Custom(Coupled):
     def step_cost(self, batch_size: float) -> float:
         return 20.0 * self.dim
 
-    def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 1.0 / np.sqrt(batch_sizes)[:, None]
-
     def data(self) -> tuple[Any, ...]:
         settings = (self.draws, self.sampler == "uniform", self.draws_normals)
         # A function in the first place would make Numba look for function pointers.
         return (
-            start_of(self.noise, self.dim)[0],
+            filled(self.noise, self.dim),
             self.origin(),
             np.array(settings, dtype=np.int64),
             compiled(self.gradient),
@@ -233,9 +231,8 @@ class Custom(Coupled):
         else:
             numbers = draws.batch_normals(blocks)
         numbers = numbers.reshape(len(theta), -1)[:, : self.draws].astype(theta.dtype)
-        numbers = (
-            np.where(numbers == 1, _BELOW_ONE, numbers) if self.sampler == "uniform" else numbers
-        )
+        if self.sampler == "uniform":
+            numbers = np.where(numbers == 1, _BELOW_ONE, numbers)
         out = np.zeros(theta.shape, theta.dtype)
         for row, given, result in zip(theta, numbers, out, strict=True):
             python_of(self.gradient)(row, given.astype(theta.dtype), result)
@@ -295,10 +292,7 @@ class Custom(Coupled):
 
     def to_dict(self) -> dict[str, Any]:
         """Raise: functions cannot be written down."""
-        raise FastschedError(
-            f"{self!r} cannot be written as data or TOML, nor have a digest, because its "
-            f"functions are not data"
-        )
+        refuse_text(self, ", because its functions are not data")
 
 
 def _slope(loss: Any, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

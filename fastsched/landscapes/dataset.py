@@ -13,8 +13,10 @@ from scipy import optimize, special
 
 from fastsched.errors import FastschedError, array, choice, integer, real, reject
 from fastsched.kernels.curvature import eigenvalue_work
+from fastsched.kernels.dense import ROWS
 from fastsched.kernels.probe import View, Work
 from fastsched.landscapes.base import (
+    NULL,
     Coupled,
     Curvature,
     Normal,
@@ -24,7 +26,6 @@ from fastsched.landscapes.base import (
 from fastsched.landscapes.features import FeatureMap, lower_root
 from fastsched.landscapes.finite_sum import (
     LOSSES,
-    ROWS,
     SAMPLES,
     dataset_gradient,
     dataset_loss,
@@ -35,9 +36,6 @@ from fastsched.spec import spec
 
 if TYPE_CHECKING:
     from fastsched.kernels.reference import Draws
-
-# Eigenvalues below this part of the largest are rounding errors.
-_NULL = 1e-12
 
 # Row numbers are kept in single precision too.
 _LARGEST_ROWS = 2**24
@@ -182,7 +180,11 @@ class Dataset(Coupled):
 
     def _slopes(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the derivative of each row's loss by its margin."""
-        margins, labels = self.design @ theta, self._labels(self.targets)
+        return self._derivative(self.design @ theta, self._labels(self.targets))
+
+    def _derivative(
+        self, margins: NDArray[np.float64], labels: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         if self.loss == "squared":
             return margins - labels
         return -labels * special.expit(-labels * margins)
@@ -330,7 +332,7 @@ class Dataset(Coupled):
             return rows, labels, 1 / n, 0.0
         residuals = rows @ origin - labels
         values, vectors = np.linalg.eigh(rows.T @ rows / n + l2 * np.eye(self.dim))
-        matrix = lower_root(np.where(values > _NULL * values[-1], values, 0), vectors)
+        matrix = lower_root(np.where(values > NULL * values[-1], values, 0), vectors)
         slope = rows.T @ residuals / n + l2 * origin
         offset = np.linalg.lstsq(matrix.T, slope)[0].astype(np.float64)
         square = residuals @ residuals / n + l2 * (origin @ origin)
@@ -346,10 +348,7 @@ class Dataset(Coupled):
         rows = self._reference_rows(draws, int(batch_size))
         phi, labels = self.design[rows], self._labels(self.targets)[rows]
         margins = np.einsum("nbi,ni->nb", phi, theta.astype(np.float64))
-        if self.loss == "squared":
-            slopes = margins - labels
-        else:
-            slopes = -labels * special.expit(-labels * margins)
+        slopes = self._derivative(margins, labels)
         return np.einsum("nb,nbi->ni", slopes, phi) / rows.shape[1] + self.l2 * theta
 
     def _reference_rows(self, draws: Draws, batch_size: int) -> NDArray[np.int64]:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy import linalg, special
 
 from fastsched.errors import choice, integer
-from fastsched.kernels.dense import multiply
+from fastsched.kernels.dense import ROWS, multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
 from fastsched.kernels.philox import STREAM_BATCH
 from fastsched.kernels.probe import Work
-from fastsched.landscapes.base import Coupled, Curvature, start_of
+from fastsched.landscapes.base import NULL, Coupled, Curvature, start_of
 from fastsched.memory import require_memory
 from fastsched.spec import Spec, spec
 
@@ -29,12 +29,6 @@ _TURN = 1 / (2 * math.pi)
 LINEAR, RELU, TANH, ERF, COS = range(5)
 
 _BATCH = np.uint32(STREAM_BATCH)
-
-# Rows of a matrix product that are computed at once.
-_ROWS = 64
-
-# Eigenvalues below this part of the largest are rounding errors.
-_NULL = 1e-12
 
 Matrix = NDArray[np.float64]
 
@@ -197,8 +191,8 @@ def drawn_features_gradient(
                 z[4 * q + 1, lane - first] = z1
                 z[4 * q + 2, lane - first] = z2
                 z[4 * q + 3, lane - first] = z3
-        for begin in range(0, features, _ROWS):
-            end = min(begin + _ROWS, features)
+        for begin in range(0, features, ROWS):
+            end = min(begin + ROWS, features)
             columns = min(end, inputs) if triangular else inputs
             multiply(first, last, begin, end, columns, mixing, z, u[begin:end])
         activate(kind, first, last, features, u)
@@ -226,8 +220,8 @@ def drawn_features_loss(first, last, slot, state, data, work, totals):
     root, numbers, u = data[3], data[4], work[1]
     for lane in range(first, last):
         totals[0, lane - first] = 0
-    for begin in range(0, root.shape[0], _ROWS):
-        end = min(begin + _ROWS, root.shape[0])
+    for begin in range(0, root.shape[0], ROWS):
+        end = min(begin + ROWS, root.shape[0])
         multiply(first, last, begin, end, end, root, state[slot], u)
         for j in range(end - begin):
             for lane in range(first, last):
@@ -266,7 +260,7 @@ class DrawnFeatures(Coupled):
         self._label = np.append(explained, noise)
         second, cross = self._moments(activation)
         values, vectors = np.linalg.eigh(second)
-        kept = values > _NULL * max(values[-1], 0.0)
+        kept = values > NULL * max(values[-1], 0.0)
         projected = vectors.T @ cross
         inverse = np.divide(1, values, out=np.zeros_like(values), where=kept)
         self._minimum = vectors @ (inverse * projected)
@@ -338,7 +332,7 @@ class DrawnFeatures(Coupled):
 
     def work(self) -> tuple[Work, ...]:
         features, inputs = self._mixing.shape
-        return Work(4 * ((inputs + 4) // 4)), Work(max(features, _ROWS)), Work(1)
+        return Work(4 * ((inputs + 4) // 4)), Work(max(features, ROWS)), Work(1)
 
     def reference_gradient(
         self, theta: NDArray[np.floating], draws: Draws, batch_size: float

@@ -7,15 +7,12 @@ import math
 import numpy as np
 
 from fastsched.kernels.curvature import largest_eigenvalue
-from fastsched.kernels.dense import multiply
+from fastsched.kernels.dense import ROWS, multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH, philox
 
 SQUARED, LOGISTIC = 0, 1
 LOSSES = {"squared": SQUARED, "logistic": LOGISTIC}
-
-# Rows of the data whose margins are computed at once.
-ROWS = 64
 
 # Samples whose rows are drawn at once, an even number.
 SAMPLES = 32

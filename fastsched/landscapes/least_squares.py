@@ -16,6 +16,7 @@ from fastsched.landscapes.base import (
     Normal,
     Summed,
     checked_start,
+    filled,
     scalar_or_vector,
     start_of,
 )
@@ -175,7 +176,7 @@ class LeastSquares(Summed):
         return self.label_noise**2 / 2
 
     def origin(self) -> NDArray[np.float64]:
-        return np.broadcast_to(np.asarray(self.target, dtype=np.float64), (self.dim,)).copy()
+        return filled(self.target, self.dim)
 
     def minimizer(self) -> NDArray[np.float64]:
         return self.origin()

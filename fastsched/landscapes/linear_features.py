@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsched.errors import LARGEST_SQUARED, FastschedError, array, real, reject
+from fastsched.landscapes.base import NULL
 from fastsched.memory import require_memory
-
-_NULL = 1e-12
 
 # Covariance, eigenvectors and work space of as many numbers.
 _MATRICES = 4
@@ -106,7 +105,7 @@ def reduce_linear_features(
                 "input_spectrum, target and weights are so large that they overflow"
             )
         spectrum, basis = np.linalg.eigh(covariance)
-        spectrum = np.where(spectrum > _NULL * max(spectrum[-1], 0), spectrum, 0.0)
+        spectrum = np.where(spectrum > NULL * max(spectrum[-1], 0), spectrum, 0.0)
         inverse = np.divide(1, spectrum, out=np.zeros_like(spectrum), where=spectrum > 0)
         minimum = basis @ (inverse * (basis.T @ moment))
         unexplained = float(np.sum(variances * (b - w @ minimum) ** 2))

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from fastsched.errors import FastschedError, array, reject
 from fastsched.kernels.device import device
 from fastsched.landscapes.base import (
+    NULL,
     Curvature,
     Normal,
     Separable,
     checked_noise,
     checked_start,
+    filled,
     scalar_or_vector,
     start_of,
 )
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from fastsched.landscapes.dataset import Dataset
 
 _SYMMETRY_TOLERANCE = 1e-10
-
-# Eigenvalues below this part of the largest are rounding errors.
-_NULL = 1e-12
 
 
 @device
@@ -142,7 +141,7 @@ class Quadratic(Separable):
         [0.565741, 1.767592]
         """
         values, basis = np.linalg.eigh(dataset.hessian())
-        if values[0] <= _NULL * values[-1]:
+        if values[0] <= NULL * values[-1]:
             raise FastschedError(
                 f"l2 = {dataset.l2}: the Hessian of the data's loss is singular: l2 must be "
                 f"greater than 0, or the inputs' columns independent"
@@ -195,15 +194,15 @@ class Quadratic(Separable):
     def to_eigenbasis(self, theta: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the vector (d,), or the constant one, in the basis the run takes place in."""
         vectors = self._eigh[1]
-        full = np.broadcast_to(np.asarray(theta, dtype=np.float64), (self.dim,))
-        return full.copy() if vectors is None else vectors.T @ full
+        full = filled(theta, self.dim)
+        return full if vectors is None else vectors.T @ full
 
     @property
     def noise_std(self) -> NDArray[np.float64]:
         """Standard deviation of the per-sample noise along each eigenvector, shape (d,)."""
         if isinstance(self.noise, str):
             return np.sqrt(self.eigenvalues)
-        return np.broadcast_to(np.asarray(self.noise, dtype=np.float64), (self.dim,)).copy()
+        return filled(self.noise, self.dim)
 
     def coordinates(self) -> NDArray[np.float64]:
         h = self.eigenvalues

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, array, integer, real, reject
 from fastsched.kernels.curvature import eigenvalue_work, largest_eigenvalue
-from fastsched.kernels.dense import multiply
+from fastsched.kernels.dense import ROWS, multiply
 from fastsched.kernels.device import device
 from fastsched.kernels.math import cos_turns
 from fastsched.kernels.probe import View, Work
@@ -22,23 +22,18 @@ from fastsched.landscapes.base import (
     Normal,
     checked_start,
     checked_std,
+    filled,
     start_of,
 )
-from fastsched.landscapes.minima import Minima, find_minima
+from fastsched.landscapes.minima import Matrix, Minima, Vector, find_minima
 from fastsched.memory import require_memory
 from fastsched.spec import spec
 
 if TYPE_CHECKING:
     from fastsched.kernels.reference import Draws
 
-# Rows of a matrix product that are computed at once.
-_ROWS = 64
-
 # Steps of the descent that tells the basin.
 _DESCENT = 100
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 
 @device
@@ -62,8 +57,8 @@ def random_field_gradient(
     dim = noise.shape[0]
     multiply(first, last, np.int64(0), waves.shape[0], dim, waves, state[0], sines)
     _cosines(first, last, sine_shifts, sines)
-    for begin in range(0, dim, _ROWS):
-        end = min(begin + _ROWS, dim)
+    for begin in range(0, dim, ROWS):
+        end = min(begin + ROWS, dim)
         multiply(first, last, begin, end, waves.shape[0], forces, sines, block)
         for i in range(begin, end):
             std = table[t, 0] * noise[i]
@@ -103,8 +98,8 @@ def random_field_basin(first, last, slot, state, origin, data, work, own, space,
     for _ in range(steps):
         multiply(first, last, np.int64(0), waves.shape[0], dim, waves, x, sines)
         _cosines(first, last, sine_shifts, sines)
-        for begin in range(0, dim, _ROWS):
-            end = min(begin + _ROWS, dim)
+        for begin in range(0, dim, ROWS):
+            end = min(begin + ROWS, dim)
             multiply(first, last, begin, end, waves.shape[0], forces, sines, block)
             for i in range(begin, end):
                 for lane in range(first, last):
@@ -143,8 +138,8 @@ def _random_field_product(context, first, last, vector, image):
     for m in range(waves.shape[0]):
         for lane in range(first, last):
             shares[m, lane] *= cosines[m, lane]
-    for begin in range(0, dim, _ROWS):
-        end = min(begin + _ROWS, dim)
+    for begin in range(0, dim, ROWS):
+        end = min(begin + ROWS, dim)
         multiply(first, last, begin, end, waves.shape[0], forces, shares, block)
         for i in range(begin, end):
             for lane in range(first, last):
@@ -298,9 +293,6 @@ class RandomField(Coupled):
     def start_moments(self) -> tuple[Vector, Vector]:
         return start_of(self.start, self.dim)
 
-    def step_table(self, batch_sizes: Vector) -> Matrix:
-        return 1 / np.sqrt(batch_sizes)[:, None]
-
     def data(self) -> tuple[Any, ...]:
         turns = self.phases / (2 * np.pi)
         return (
@@ -308,12 +300,12 @@ class RandomField(Coupled):
             turns,
             turns - 0.25,
             -self._height * self.frequencies.T,
-            np.broadcast_to(np.asarray(self.noise, dtype=np.float64), (self.dim,)).copy(),
+            filled(self.noise, self.dim),
             np.array([self.confinement, self._height]),
         )
 
     def work(self) -> tuple[Work, ...]:
-        return Work(self.waves), Work(_ROWS)
+        return Work(self.waves), Work(ROWS)
 
     def reference_gradient(
         self, theta: NDArray[np.floating], draws: Draws, batch_size: float

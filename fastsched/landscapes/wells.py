@@ -22,6 +22,7 @@ from fastsched.landscapes.base import (
     Normal,
     checked_noise,
     checked_start,
+    filled,
     start_of,
 )
 from fastsched.landscapes.minima import Matrix, Minima, Vector, find_minima
@@ -278,7 +279,7 @@ class Wells(Coupled):
 
     @property
     def _depths(self) -> Vector:
-        return np.broadcast_to(np.asarray(self.depths, dtype=np.float64), (len(self.centers),))
+        return filled(self.depths, len(self.centers))
 
     def start_moments(self) -> tuple[Vector, Vector]:
         return start_of(self.start, self.dim)
@@ -286,16 +287,13 @@ class Wells(Coupled):
     def step_cost(self, batch_size: float) -> float:
         return self.dim * (2.0 + 2.0 * len(self.centers))
 
-    def step_table(self, batch_sizes: Vector) -> Matrix:
-        return 1.0 / np.sqrt(batch_sizes)[:, None]
-
     def data(self) -> tuple[Any, ...]:
-        noise = np.zeros(self.dim) if isinstance(self.noise, str) else self.noise
+        noise = 0.0 if isinstance(self.noise, str) else self.noise
         return (
             self.centers,
             self.curvatures,
-            self._depths.copy(),
-            np.broadcast_to(np.asarray(noise, dtype=np.float64), (self.dim,)).copy(),
+            self._depths,
+            filled(noise, self.dim),
             np.array([self.softness]),
             np.array([isinstance(self.noise, str)], dtype=np.int64),
         )

@@ -83,10 +83,7 @@ class Average(MeanAndDeviation):
             if value is None and self.kind == kind:
                 reject(name, value, f'given where kind is "{kind}"')
         if self.kind == "ema":
-            decay = real("decay", self.decay, minimum=0)
-            if decay >= 1:
-                reject("decay", self.decay, "less than 1")
-            self._set(decay=decay)
+            self._set(decay=real("decay", self.decay, minimum=0, below=1))
         elif self.kind == "tail":
             self._set(start=integer("start", self.start, minimum=1))
 

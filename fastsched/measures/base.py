@@ -1,4 +1,4 @@
-"""What every measure offers: sums for the kernel, and statistics that merge."""
+"""What every measure offers: a probe for the kernels, and statistics that merge."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ class Measure(Spec, abc.ABC):
     def probe(self, landscape: Landscape, optimizer: Optimizer, steps: int) -> Probe:
         """Return what the kernels are asked for.
 
+        Parameters
+        ----------
+        landscape : Landscape
+        optimizer : Optimizer
+        steps : int
+            The study's steps.
+
         Raises
         ------
         FastschedError
@@ -72,7 +79,21 @@ class Measure(Spec, abc.ABC):
 
     @abc.abstractmethod
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
-        """Return the measure's results after all trajectories."""
+        """Return the measure's results after all trajectories.
+
+        Parameters
+        ----------
+        total : dict of arrays
+            The statistics of all trajectories, as `reduce` and `merge` return them.
+        study : Study
+        trajectories : int
+            How many were run.
+
+        Returns
+        -------
+        dict
+            Dimensions and values by name; an error has the name of its variable with `_se`.
+        """
 
     def samples(
         self, observed: NDArray[np.float64], kept: NDArray[np.float64], study: Study

@@ -13,11 +13,11 @@ from fastsched.errors import LARGEST_SQUARED, FastschedError, real, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import Probe, View, Work
 from fastsched.landscapes import Landscape
-from fastsched.landscapes.base import scalar_or_vector
+from fastsched.landscapes.base import filled, scalar_or_vector
 from fastsched.measures.base import Partial, Variables
 from fastsched.measures.passage import FirstPassage
 from fastsched.optimizers import Optimizer
-from fastsched.spec import spec
+from fastsched.spec import refuse_text, spec
 
 if TYPE_CHECKING:
     from fastsched.study import Study
@@ -173,7 +173,7 @@ class Escape(FirstPassage):
                 raise FastschedError(f"{error}: center must be given") from None
         if isinstance(self.center, np.ndarray) and self.center.shape != (landscape.dim,):
             reject("center", self.center, f"a number or a vector of shape ({landscape.dim},)")
-        center = np.broadcast_to(np.asarray(self.center, np.float64), (landscape.dim,))
+        center = filled(self.center, landscape.dim)
         return landscape.run_coordinates(center) - model.origin()
 
     def variables(self, total: Partial, study: Study, trajectories: int) -> Variables:
@@ -194,8 +194,5 @@ class Escape(FirstPassage):
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; raise where there is a region, since a function is not data."""
         if self.region is not None:
-            raise FastschedError(
-                f"{self!r} cannot be written as data or TOML, nor have a digest, because its "
-                f"region is a function"
-            )
+            refuse_text(self, ", because its region is a function")
         return super().to_dict()

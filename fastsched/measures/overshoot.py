@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, numeric, reject
+from fastsched.errors import FastschedError, increasing, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.probe import LOSS, Probe
 from fastsched.kernels.rows import HostRows, Rows
@@ -119,15 +119,7 @@ class Overshoot(Moments):
         if self.axes is None:
             return
         allowed = "increasing indices of coordinates, at least 0"
-        given = numeric("axes", self.axes, allowed)
-        with np.errstate(invalid="ignore"):
-            axes = given.astype(np.int64)
-        if given.ndim != 1 or not given.size or np.any(axes != given):
-            reject("axes", self.axes, allowed)
-        if axes[0] < 0 or np.any(np.diff(axes) <= 0):
-            reject("axes", self.axes, allowed)
-        axes.setflags(write=False)
-        self._set(axes=axes)
+        self._set(axes=increasing("axes", self.axes, allowed, maximum=2**63 - 1))
 
     def _chosen(self, landscape: Landscape) -> NDArray[np.int64]:
         if self.axes is not None:

@@ -105,7 +105,16 @@ class Optimizer(Spec, abc.ABC):
         hyperparameters: Values,
         t: int,
     ) -> tuple[NDArray[np.floating], ...]:
-        """Return theta and state after step `t` by plain NumPy."""
+        """Return theta and state after step `t` by plain NumPy.
+
+        Parameters
+        ----------
+        theta, gradient : arrays of shape (n, d)
+        state : sequence of `slots` arrays of shape (n, d)
+        hyperparameters : dict of arrays of shape (steps,)
+            Of `hyperparameters`.
+        t : int
+        """
 
     def hyperparameters(self, steps: int) -> Values:
         """Return each hyper-parameter's value at every step, shape (steps,).

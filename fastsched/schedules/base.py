@@ -124,7 +124,8 @@ def _is_operand(value: object) -> bool:
     return isinstance(value, (Schedule, numbers.Real))
 
 
-def _schedule(name: str, value: Any) -> Schedule:
+def checked_schedule(name: str, value: Any) -> Schedule:
+    """Return a schedule unchanged; anything else is an error."""
     if not isinstance(value, Schedule):
         reject(name, value, "a Schedule")
     return value
@@ -226,7 +227,7 @@ class Warmup(Schedule):
 
     def __post_init__(self) -> None:
         self._set(
-            schedule=_schedule("schedule", self.schedule),
+            schedule=checked_schedule("schedule", self.schedule),
             steps=integer("steps", self.steps, minimum=0),
             start=real("start", self.start),
         )
@@ -276,8 +277,8 @@ class Then(Schedule):
 
     def __post_init__(self) -> None:
         self._set(
-            a=_schedule("a", self.a),
-            b=_schedule("b", self.b),
+            a=checked_schedule("a", self.a),
+            b=checked_schedule("b", self.b),
             at=integer("at", self.at, minimum=0),
         )
 
@@ -303,7 +304,7 @@ class _Pair(Schedule):
         a, b = hyperparameter("a", self.a), hyperparameter("b", self.b)
         if not isinstance(b, Schedule):
             a, b = b, a
-        self._set(a=a, b=_schedule("b", b))
+        self._set(a=a, b=checked_schedule("b", b))
 
 
 @spec
@@ -407,7 +408,7 @@ class Clip(Schedule):
     def __post_init__(self) -> None:
         low = real("low", self.low)
         self._set(
-            schedule=_schedule("schedule", self.schedule),
+            schedule=checked_schedule("schedule", self.schedule),
             low=low,
             high=real("high", self.high, minimum=low),
         )

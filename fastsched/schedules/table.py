@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsched.errors import FastschedError, array, integer, real, reject
+from fastsched.errors import array, integer, real, reject
 from fastsched.schedules.base import (
     Hidden,
     Schedule,
@@ -17,7 +17,7 @@ from fastsched.schedules.base import (
     Values,
     items,
 )
-from fastsched.spec import spec
+from fastsched.spec import refuse_text, spec
 
 
 @spec
@@ -187,10 +187,7 @@ class Function(Schedule):
 
     def to_dict(self) -> dict[str, Any]:
         """Raise: a function cannot be written down."""
-        raise FastschedError(
-            f"{self!r} cannot be written as data or TOML, nor have a digest; "
-            "use Table(schedule.values(steps)) instead"
-        )
+        refuse_text(self, "; use Table(schedule.values(steps)) instead")
 
     def __repr__(self) -> str:
         return f"Function(f={getattr(self.f, '__name__', repr(self.f))})"

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastsched.errors import array, integer, real, reject
 from fastsched.landscapes.base import scalar_or_vector
 from fastsched.theory.rule import LinearRule
+from fastsched.theory.stability import checked_spectrum
 
 # Trapezoid nodes in log s for a vector of unit mean square: their spacing, the first, the last
 # there may be, and the logarithm of E exp(-s |a|^2) at which they end.
@@ -254,10 +255,7 @@ def one_pass_alignment(
     >>> one_pass_alignment([1.0], [1.0], 0.25, 1.0)
     (0.0, 4.0)
     """
-    allowed = "positive eigenvalues of shape (d,)"
-    values = array("spectrum", spectrum, ndim=(1,), allowed=allowed)
-    if values.min() <= 0:
-        reject("spectrum", spectrum, allowed)
+    values = checked_spectrum(spectrum)
     p = _shaped("second_moment", second_moment, values.shape)
     if p.min() < 0:
         reject("second_moment", second_moment, "at least 0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,19 +50,7 @@ def averaged(
         begun = record > first
         readout[~begun, 0] = 1
         readout[begun, n] = 1 / (record[begun] - first)
-    return (
-        Dynamics(
-            lifted,
-            dynamics.curvature,
-            dynamics.minimum,
-            dynamics.start_mean,
-            dynamics.start_variance,
-            dynamics.noise_variance,
-            dynamics.label_variance,
-            start,
-        ),
-        readout,
-    )
+    return replace(dynamics, rule=lifted, start=start), readout
 
 
 def _lifted(rule: LinearRule, gain: float) -> LinearRule:

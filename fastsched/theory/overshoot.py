@@ -13,6 +13,7 @@ from fastsched.errors import FastschedError, NoExactTheory, integer, real, rejec
 from fastsched.landscapes import Quadratic
 from fastsched.study import Study
 from fastsched.theory.rule import linear_rule
+from fastsched.theory.stability import checked_momentum
 
 _LONGEST_ORTHANT = 25
 _ORTHANT_ERROR = 1e-6
@@ -90,10 +91,7 @@ def noise_free_overshoot(momentum: float, rate: float) -> Overshoot:
     >>> noise_free_overshoot(0.5, 0.01)
     Overshoot(depth=0.0, step=None)
     """
-    allowed = "in the open interval (-1, 1)"
-    mu = real("momentum", momentum)
-    if not -1 < mu < 1:
-        reject("momentum", momentum, allowed)
+    mu = checked_momentum(momentum)
     a = real("rate", rate, above=0)
     if a >= 2 * (1 + mu):
         reject(

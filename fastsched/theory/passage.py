@@ -434,6 +434,7 @@ def _spectral(grid: _Grid, index: int) -> _Answer:
 
 
 def evaluated(name: str, function: Function, x: Array) -> Array:
+    """Return the values of a user's function at points x, all finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         result = np.broadcast_to(np.asarray(function(x), dtype=np.float64), x.shape)
     bad = ~np.isfinite(result)

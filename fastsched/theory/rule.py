@@ -120,8 +120,8 @@ def linear_rule(
 
 def _stretches(
     rows: NDArray[np.float64], steps: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the first row of each run of equal rows, and the number of steps of each run."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each run of equal rows begins, and the number of steps of each run."""
     changed = np.any(rows[1:] != rows[:-1], axis=1)
     first = np.concatenate([[0], np.flatnonzero(changed) + 1])
     return first, np.diff(np.append(first, steps))

@@ -57,7 +57,7 @@ def mean_limit(momentum: float = 0.0, nesterov: bool = False) -> float:
     >>> round(mean_limit(0.9, nesterov=True), 9)
     1.357142857
     """
-    mu = _momentum(momentum)
+    mu = checked_momentum(momentum)
     if not isinstance(nesterov, (bool, np.bool_)):
         reject("nesterov", nesterov, "True or False")
     return 1 + 1 / max(1 + 2 * mu, -mu) if nesterov else 2 * (1 + mu)
@@ -134,10 +134,10 @@ def one_pass_stability(
     >>> one_pass_stability([1.0, 1.0], 0.4).stable, one_pass_stability([1.0, 1.0], 0.6).stable
     (True, False)
     """
-    values = _spectrum(spectrum)
+    values = checked_spectrum(spectrum)
     rate = real("lr", lr, above=0)
     batch = integer("batch_size", batch_size, minimum=1)
-    gains = _gain(rate * values, _momentum(momentum), nesterov)
+    gains = _gain(rate * values, checked_momentum(momentum), nesterov)
     feedback = _feedback(gains, batch)
     return OnePassStability(feedback < 1, feedback, gains)
 
@@ -173,8 +173,8 @@ def one_pass_limit(
     >>> round(one_pass_limit([1.0, 1.0, 1.0]), 12)
     0.4
     """
-    values = _spectrum(spectrum)
-    mu = _momentum(momentum)
+    values = checked_spectrum(spectrum)
+    mu = checked_momentum(momentum)
     batch = integer("batch_size", batch_size, minimum=1)
 
     def margin(rate: float) -> float:
@@ -322,14 +322,16 @@ def _feedback(gains: NDArray[np.float64], batch: int) -> float:
     return float(np.sum(gains / (batch - gains)))
 
 
-def _momentum(value: float) -> float:
+def checked_momentum(value: float) -> float:
+    """Return a momentum in (-1, 1)."""
     mu = real("momentum", value)
     if abs(mu) >= 1:
         reject("momentum", value, "in the open interval (-1, 1)")
     return mu
 
 
-def _spectrum(value: ArrayLike) -> NDArray[np.float64]:
+def checked_spectrum(value: ArrayLike) -> NDArray[np.float64]:
+    """Return the positive eigenvalues of features' covariance, shape (d,)."""
     spectrum = array("spectrum", value, ndim=(1,), allowed="positive eigenvalues of shape (d,)")
     if spectrum.min() <= 0:
         reject("spectrum", value, "positive eigenvalues of shape (d,)")

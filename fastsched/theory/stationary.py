@@ -12,7 +12,7 @@ from fastsched.landscapes.base import scalar_or_vector
 from fastsched.optimizers import SGD, Optimizer
 from fastsched.schedules import Constant, Schedule
 from fastsched.theory.rule import linear_rule
-from fastsched.theory.stability import mean_limit
+from fastsched.theory.stability import checked_momentum, mean_limit
 
 
 def stationary_moments(
@@ -222,9 +222,7 @@ def small_rate_noise_floor(
     >>> small_rate_noise_floor(0.5, [1.0, 3.0], batch_size=2)
     0.25
     """
-    rate, mu = real("lr", lr, above=0), real("momentum", momentum)
-    if abs(mu) >= 1:
-        reject("momentum", momentum, "in the open interval (-1, 1)")
+    rate, mu = real("lr", lr, above=0), checked_momentum(momentum)
     allowed = "variances of shape (d,), at least 0"
     variance = array("noise_variance", noise_variance, ndim=(1,), allowed=allowed)
     if variance.min() < 0:
