@@ -33,7 +33,7 @@ def chosen_gpus(device: str, devices: Sequence[int] | None) -> tuple[int, ...]:
     if isinstance(found, str):
         raise FastschedError(
             f'device = "cuda" needs an NVIDIA GPU with its driver, and numba-cuda (pip install '
-            f'"fastsched[cuda]"): {found}; or use device="cpu"'
+            f'"numba-cuda[cu13]"): {found}; or use device="cpu"'
         )
     if devices is None:
         return (0,)

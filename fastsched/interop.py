@@ -191,6 +191,5 @@ def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise FastschedError(
-            f'{name.partition(".")[0]} is not installed: pip install "fastsched[interop]"'
-        ) from error
+        package = name.partition(".")[0]
+        raise FastschedError(f"{package} is not installed: pip install {package}") from error

@@ -20,7 +20,7 @@ def no_gpu():
         return True
 
 
-pytestmark = pytest.mark.skipif(no_gpu(), reason="needs a GPU and the extra fastsched[cuda]")
+pytestmark = pytest.mark.skipif(no_gpu(), reason="needs a GPU and numba-cuda")
 
 
 def quadratic(**changes):

@@ -21,7 +21,7 @@ from fastsched.kernels.cache import load_kernel
 from .examples import LANDSCAPES, OPTIMIZERS, study
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="needs the extra fastsched[cuda]"
+    importlib.util.find_spec("numba_cuda") is None, reason="needs numba-cuda"
 )
 
 CAPABILITY = (9, 0)
