@@ -391,6 +391,10 @@ def _read_study(path: Path) -> Study | Sweep:
 
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FastschedError(
+            f"study = {str(path)!r}: there is no such file; `fastsched example Quadratic` prints one"
+        ) from None
     except UnicodeDecodeError:
         raise FastschedError(
             f"study = {str(path)!r}: this is not a text file; a result is read by `fastsched show`"

@@ -52,7 +52,7 @@ def test_errors_are_one_line(study_file, tmp_path, capsys):
     (tmp_path / "binary.nc").write_bytes(b"\x89HDF\xff\xfe")
     for arguments, message in [
         (["run", str(study_file)], "unknown key 'step'"),
-        (["run", str(tmp_path / "none.toml")], "No such file"),
+        (["run", str(tmp_path / "none.toml")], "there is no such file"),
         (["show", str(study_file)], "not a NetCDF file"),
         (["run", str(tmp_path / "binary.nc")], "this is not a text file"),
         (["run", str(study_file), "-o", str(tmp_path)], "not of a folder"),
