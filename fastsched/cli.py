@@ -393,7 +393,7 @@ def _read_study(path: Path) -> Study | Sweep:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise FastschedError(
-            f"study = {str(path)!r}: there is no such file; `fastsched example Quadratic` prints one"
+            f"study = {str(path)!r}: there is no such file; `fastsched example` prints some"
         ) from None
     except UnicodeDecodeError:
         raise FastschedError(
