@@ -21,7 +21,7 @@ def test_unknown_devices_are_refused(device):
 def test_no_gpu(monkeypatch, reason):
     monkeypatch.setattr(devices, "_found_gpus", lambda: reason)
     for options in ({"device": "cuda"}, {"devices": [0]}):
-        with pytest.raises(fs.FastschedError, match=f"needs an NVIDIA GPU.*fastsched.*{reason}"):
+        with pytest.raises(fs.FastschedError, match=f"needs an NVIDIA GPU.*numba-cuda.*{reason}"):
             fs.run(STUDY, progress=False, **options)
     assert chosen_gpus("auto", None) == ()
     assert fs.run(STUDY, "auto", progress=False).complete
