@@ -242,6 +242,8 @@ def test_two_writers(tmp_path):
 def test_killed_at_random_moments(tmp_path):
     folder = tmp_path / "store"
     trajectories = 400_000
+    # Compiled and kept on disk: a process is killed before it could do that.
+    run(tmp_path / "compiled", trajectories=16)
     rng = np.random.default_rng(1)
     for _ in range(20):
         process = start(folder, trajectories)
