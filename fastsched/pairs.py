@@ -15,8 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.kernels.reduce import DIVERGED_ABOVE, LANES, block_moments
-from fastsched.kernels.reduce import MOMENTS as MOMENT_ROWS
+from fastsched.kernels.reduce import DIVERGED_ABOVE, LANES, MOMENTS, block_moments
 from fastsched.kernels.rows import Rows
 from fastsched.measures.base import Measure, Partial, Samples
 from fastsched.study import Study
@@ -60,7 +59,7 @@ def pairs_bytes(asked: Study | Sweep) -> int:
         return 0
     members = len(asked.members)
     numbers = max(_numbers(asked, member) for member in asked.members)
-    return members * (members + 1) // 2 * numbers * MOMENT_ROWS * 8
+    return members * (members + 1) // 2 * numbers * MOMENTS * 8
 
 
 def samples(

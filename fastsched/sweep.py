@@ -144,7 +144,7 @@ class Sweep(Spec):
         """Number of trajectories of each member."""
         return self.study.trajectories
 
-    @property
+    @functools.cached_property
     def same_records(self) -> bool:
         """Whether all members are recorded at the same steps."""
         first = self.members[0].record_steps
