@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _BATCH = np.uint32(STREAM_BATCH)
 _CHI_SQUARES = np.uint32(2)
 
+# |u| below this fraction of the label noise counts as zero; the error of the gradient's law is of
+# the same relative order.
+_NEGLIGIBLE = 1e-12
+
 
 @device
 def least_squares_terms(x, normal, spectrum, root):
@@ -41,15 +45,19 @@ def least_squares_weights(
     normals, keys, trajectory, t, batch_size, label_normal, square, product, data
 ):
     """Return alpha and beta of a batch's gradient alpha Lambda x + beta Lambda^1/2 z."""
-    noise = np.float64(data[0][0]) * np.float64(label_normal)
+    std = np.float64(data[0][0])
+    noise = std * np.float64(label_normal)
     if batch_size == 1:
         return 0.0, product - noise
-    square = max(square, np.finfo(np.float64).tiny)
-    along = product * product / square + chi_square(normals, keys, trajectory, t, 0, batch_size)
-    rest = np.float64(data[0][0]) ** 2 * chi_square(normals, keys, trajectory, t, 1, batch_size)
-    cross = noise * math.sqrt(along / square)
-    residuals = math.sqrt(square * along - 2 * square * cross + noise * noise + rest)
-    alpha = along - cross - residuals * product / square
+    spread = chi_square(normals, keys, trajectory, t, 0, batch_size)
+    rest = std * std * chi_square(normals, keys, trajectory, t, 1, batch_size)
+    if square <= (_NEGLIGIBLE * std) ** 2:
+        # At the minimum <u, z>^2 / |u|^2 is 0/0, but the gradient is label noise in any direction.
+        return 0.0, math.sqrt(noise * noise + rest) / batch_size
+    length, root = math.sqrt(square), math.sqrt(product * product / square + spread)
+    gap = length * root - noise
+    residuals = math.sqrt(gap * gap + rest)
+    alpha = root * gap / length - residuals * product / square
     return alpha / batch_size, residuals / batch_size
 
 
@@ -207,19 +215,20 @@ class LeastSquares(Summed):
         u = root * (theta - self.origin()).astype(np.float64)
         normals = draws.normals(self.dim + 1).astype(np.float64)
         z, label = normals[:, :-1], normals[:, -1]
-        norm = np.maximum(np.sum(u**2, axis=1), np.finfo(float).tiny)
+        square = np.sum(u**2, axis=1)
+        far = square > (_NEGLIGIBLE * self.label_noise) ** 2
+        square = np.where(far, square, 1.0)
         product = np.sum(u * z, axis=1)
         freedom = int(batch_size) - 1
-        q = product**2 / norm + _reference_chi_square(draws, 0, freedom)
-        across = self.label_noise**2 * _reference_chi_square(draws, 1, freedom)
         noise = self.label_noise * label
-        # Of one sample the sign is known: z is the sample itself.
-        residuals = np.sqrt(norm * q) * (np.sign(product) if freedom == 0 else 1) - noise
-        length = residuals if freedom == 0 else np.sqrt(residuals**2 + across)
-        along = (norm * q - noise * np.sqrt(norm * q)) / norm
         if freedom == 0:
-            along = residuals * product / norm
-        part = along[:, None] * u + length[:, None] * (z - (product / norm)[:, None] * u)
+            return root * (product - noise)[:, None] * z
+        across = self.label_noise**2 * _reference_chi_square(draws, 1, freedom)
+        q = product**2 / square + _reference_chi_square(draws, 0, freedom)
+        gap = np.where(far, np.sqrt(square * q), 0.0) - noise
+        length = np.sqrt(gap**2 + across)
+        along = np.where(far, np.sqrt(q / square) * gap - length * product / square, 0.0)
+        part = along[:, None] * u + length[:, None] * z
         return root * part / batch_size
 
     def reference_loss(self, theta: NDArray[np.floating]) -> NDArray[np.floating]:

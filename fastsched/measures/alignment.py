@@ -43,7 +43,7 @@ def velocity_coordinate(before, after, gradient, velocity, last, sign):
 @device
 def gradients_event(time, product, square, last_square, cosine):
     """Return the gradient's squared norm, and its cosine with the one before."""
-    return square, product / math.sqrt(square * last_square)
+    return square, product / (math.sqrt(square) * math.sqrt(last_square))
 
 
 @device
@@ -53,8 +53,8 @@ def velocity_event(
     """As `gradients_event`, with the cosine of the velocity and the gradient it met."""
     return (
         square,
-        product / math.sqrt(square * last_square),
-        met / math.sqrt(velocity_square * square),
+        product / (math.sqrt(square) * math.sqrt(last_square)),
+        met / (math.sqrt(velocity_square) * math.sqrt(square)),
     )
 
 
