@@ -102,7 +102,8 @@ class Result:
             curves = exact_curves(self.study, LARGEST_EXACT_WORK)
         except NoExactTheory:
             return None
-        return xarray.Dataset(curves, {"step": self.data["step"]})
+        exact = xarray.Dataset(curves, {"step": self.study.record_steps})
+        return exact.sel(step=self.data["step"])
 
     @functools.cached_property
     def z_scores(self) -> xarray.Dataset:

@@ -23,7 +23,7 @@ from fastsched.plan import Block
 from fastsched.study import Study
 from fastsched.sweep import Sweep, read
 
-_FORMAT = 2
+_FORMAT = 3
 _STUDY, _ABOUT, _LOCK = "study.toml", "store.json", "lock"
 
 # Bytes of SHA-256.
@@ -191,7 +191,7 @@ def _check(path: Path, asked: Study | Sweep, division: str) -> None:
     try:
         about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
         stored = read((path / _STUDY).read_text(encoding="utf-8"))
-        found = about["format"], about["division"]
+        version, stored_division = about["format"], about["division"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FastschedError(f"store = {str(path)!r}: it is damaged ({error})") from None
     a, b = ({**study.to_dict(), "trajectories": 1} for study in (asked, stored))
@@ -201,9 +201,13 @@ def _check(path: Path, asked: Study | Sweep, division: str) -> None:
             f"store = {str(path)!r}: it holds another study, which differs in {differing}: give "
             f"another folder"
         )
-    if found != (_FORMAT, division):
+    if version != _FORMAT:
         raise FastschedError(
-            f"store = {str(path)!r}: its blocks are of {found[1]}, those of this run of "
+            f"store = {str(path)!r}: another version of fastsched made it: give another directory"
+        )
+    if stored_division != division:
+        raise FastschedError(
+            f"store = {str(path)!r}: its blocks are of {stored_division}, those of this run of "
             f"{division}: give another folder"
         )
 

@@ -57,7 +57,8 @@ class Study(Spec):
     record : int or array of int, default 64
         Steps to record at: that many log-spaced ones, always with 0 and `steps` (consecutive
         where they would repeat; every step if there are no more), or the steps themselves,
-        increasing. What is recorded at t is the state after t updates.
+        increasing, to which `steps` is added if it is missing. What is recorded at t is the state
+        after t updates.
     measures : tuple of Measure, default (Loss(),)
         What to measure.
     precision : {"single", "double"}, default "single"
@@ -159,9 +160,9 @@ class Study(Spec):
 
     @functools.cached_property
     def record_steps(self) -> NDArray[np.int64]:
-        """The recorded steps, increasing."""
+        """The recorded steps, increasing; the last one is always `steps`."""
         if isinstance(self.record, np.ndarray):
-            return self.record
+            return np.union1d(self.record, self.steps)
         if self.record > self.steps:
             return np.arange(self.steps + 1)
         # Rounded log-spaced steps repeat near 1: there each takes the next free integer.

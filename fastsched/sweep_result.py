@@ -354,6 +354,8 @@ class SweepResult(Result):
     def last(self, name: str, data: xarray.Dataset | None = None) -> xarray.DataArray:
         """Return a variable after each member's last step.
 
+        It is NaN where that step is missing, as it may be in files of version 0.1.0.
+
         Parameters
         ----------
         name : str
@@ -365,8 +367,10 @@ class SweepResult(Result):
         values = (self.data if data is None else data)[name]
         if "step" not in values.dims:
             return values
-        steps = [member.record_steps[-1] for member in self.sweep.members]
+        steps = [member.steps for member in self.sweep.members]
         last = xarray.DataArray(np.reshape(steps, self.sweep.shape), dims=self.sweep.dims)
+        if not np.isin(steps, values["step"]).all():
+            values = values.reindex(step=np.union1d(values["step"], steps))
         return values.sel(step=last).drop_vars("step")
 
     def _shown(self, name: str) -> xarray.DataArray:

@@ -43,8 +43,11 @@ class Tuned:
         The value; of a schedule, its largest one.
     value_se : float
         Its standard error, the chance that lies in the study's trajectories; NaN where it is not
-        known: at a bound, where the objective is no mean of trajectories (a quantile, a function),
-        and where it does not curve upwards.
+        known, for the reason in `unknown_se`.
+    unknown_se : str
+        Why `value_se` is NaN: the value lies at a bound, the objective is not a mean over
+        trajectories (a function), trajectories diverge at the values beside it, or the objective
+        does not curve there. Empty where the error is known.
     study : Study
         The study with that value.
     objective, objective_se : float
@@ -57,6 +60,7 @@ class Tuned:
 
     value: float
     value_se: float
+    unknown_se: str
     study: Study
     objective: float
     objective_se: float
@@ -65,9 +69,10 @@ class Tuned:
 
     def __repr__(self) -> str:
         return (
-            f"Tuned(value={self.value:.5g} ± {self.value_se:.2g}, "
-            f"objective={self.objective:.6g} ± {self.objective_se:.2g}, "
+            f"Tuned(value={self.value:.5g} +- {self.value_se:.2g}, "
+            f"objective={self.objective:.6g} +- {self.objective_se:.2g}, "
             f"{len(self.values)} evaluations)"
+            + (f"; the error of the value is unknown: {self.unknown_se}" * bool(self.unknown_se))
         )
 
 
@@ -86,7 +91,7 @@ def tune(
     A sweep over nine values between the bounds finds the best of them, and golden section with
     parabolic steps the minimum between its neighbours, all on the same random numbers, so that
     the objective is one smooth function. Each evaluation has the study's full budget. The
-    standard error follows from the paired differences of two more runs at a distance :math:`h`,
+    standard error follows from the paired differences of more runs at a distance :math:`h`,
 
     .. math::
         \mathrm{se}(x^*) \approx \frac{\mathrm{se}\big(f(x^* + h) - f(x^* - h)\big) / 2h}
@@ -196,26 +201,27 @@ def tune(
     )
     value = min(tried, key=tried.__getitem__)
     at_bound = min(abs(to_scale(value) - grid[0]), abs(to_scale(value) - grid[-1]))
-    inside = at_bound > _DIFFERENCE * spacing
+    error, unknown = math.nan, ""
     if at_bound <= _AT_BOUND * spacing:
+        unknown = "the value lies at a bound"
         warnings.warn(
             f"tune: the best {path} lies at a bound of {bounds!r}", RuntimeWarning, stacklevel=2
         )
-    tuned = changed(study, {path: setting(value)})
-    error = math.nan
-    if isinstance(objective, str) and inside:
-        center, step = to_scale(value), _DIFFERENCE * spacing
-        around = to_value(center - step), to_value(center + step)
-        result = evaluated(np.array(around))
-        if objective in result.pairs:
-            error = _error(
-                result, objective, (tried[around[0]], tried[value], tried[around[1]]), step
-            )
+    elif not isinstance(objective, str):
+        unknown = "the objective is a function, not a mean over trajectories"
+    else:
+        step = _DIFFERENCE * spacing
+        # Near a bound the curvature is that of the nearest three values between the bounds.
+        center = min(max(to_scale(value), grid[0] + step), grid[-1] - step)
+        places = [to_value(center + k * step) for k in (-1, 0, 1)]
+        result = evaluated(np.array(places))
+        error, unknown = _position_error(result, objective, [tried[x] for x in places], step)
     order = sorted(tried)
     return Tuned(
         value,
         error * value if logarithmic else error,
-        tuned,
+        unknown,
+        changed(study, {path: setting(value)}),
         sign * tried[value],
         errors.get(value, math.nan),
         np.array(order),
@@ -223,15 +229,33 @@ def tune(
     )
 
 
-def _error(
-    result: SweepResult, objective: str, values: tuple[float, float, float], step: float
-) -> float:
-    """Return the standard error of a minimum's position from the objective below, at, above it."""
-    low, middle, high = values
+def _position_error(
+    result: SweepResult, objective: str, around: list[float], step: float
+) -> tuple[float, str]:
+    """Return the standard error of a minimum's position, or NaN and the reason.
+
+    Parameters
+    ----------
+    result : SweepResult
+        Of three members, at the minimum and one `step` below and above it.
+    objective : str
+    around : list of float
+        The objective of the three members.
+    step : float
+    """
+    if not all(map(math.isfinite, around)):
+        return math.nan, "trajectories diverge at the values beside it"
+    if f"{objective}_count" not in result.pairs:
+        return math.nan, f"no paired differences of {objective} are stored"
+    low, middle, high = around
     curvature = (low - 2 * middle + high) / step**2
-    _, error, _ = result.differences(objective, np.array(1), np.array(0))
+    _, error, _ = result.differences(objective, np.array(2), np.array(0))
     slope_se = float(np.ravel(error)[-1]) / (2 * step)
-    return slope_se / curvature if curvature > 0 and math.isfinite(curvature) else math.nan
+    if not math.isfinite(slope_se):
+        return math.nan, "at least two trajectories are needed"
+    if curvature <= 0:
+        return math.nan, "the objective does not curve upwards around it"
+    return slope_se / curvature, ""
 
 
 def _number(value: Any) -> float:

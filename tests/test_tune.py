@@ -69,11 +69,14 @@ def test_functions_bounds_and_other_parameters():
 
     tuned = fs.tune(study(0.5), "optimizer.lr", (0.01, 1.9), median, progress=False)
     assert np.isnan(tuned.value_se)
+    assert "a function" in tuned.unknown_se
     assert 0.01 < tuned.value < 1.9
     with pytest.warns(RuntimeWarning, match="lies at a bound"):
         edge = fs.tune(study(0.5), "optimizer.lr", (1e-4, 1e-3), progress=False)
     assert edge.value == pytest.approx(1e-3, rel=0.02)
     assert np.isnan(edge.value_se)
+    assert edge.unknown_se == "the value lies at a bound"
+    assert "unknown: the value lies at a bound" in repr(edge)
     hits = study(0.1, measures=(fs.HittingTime(0.2),))
     soon = fs.tune(hits, "optimizer.lr", (0.05, 1.0), "hitting_time", progress=False)
     often = fs.tune(
@@ -81,6 +84,34 @@ def test_functions_bounds_and_other_parameters():
     )
     assert soon.objective < float(fs.run(hits, progress=False)["hitting_time"])
     assert often.objective == often.objectives.max()
+
+
+@pytest.mark.parametrize("edge", [0.95, 1.05])
+def test_error_of_a_value_near_a_bound(edge):
+    """A bound inside the distance of the differences must not cost the error."""
+    free = fs.tune(study(fs.Cosine(1.0, 100)), "optimizer.lr", (0.05, 1.5), progress=False)
+    bounds = (edge * free.value, 1.5) if edge < 1 else (0.05, edge * free.value)
+    bound = fs.tune(study(fs.Cosine(1.0, 100)), "optimizer.lr", bounds, progress=False)
+    assert bound.value == pytest.approx(free.value, rel=0.01)
+    assert bound.unknown_se == ""
+    assert bound.value_se == pytest.approx(free.value_se, rel=0.5)
+
+
+def test_error_where_neighbours_diverge():
+    """Without noise the best rate is just below the stability limit."""
+    fast = fs.Study(fs.Quadratic([1.0, 0.1], noise=0.0, start=fs.Normal()), fs.SGD(1.0), 60, 64)
+    tuned = fs.tune(fast, "optimizer.lr", (1e-3, 1e5), progress=False)
+    assert tuned.value == pytest.approx(2 / 1.1, rel=0.03)
+    assert np.isnan(tuned.value_se)
+    assert "trajectories diverge" in tuned.unknown_se
+
+
+def test_the_last_step_counts_though_it_was_not_asked_for():
+    """Without the last step the best rate would be that of the last step recorded."""
+    tuned = fs.tune(study(0.5, record=[0, 5]), "optimizer.lr", (0.01, 1.9), progress=False)
+    whole = fs.tune(study(0.5), "optimizer.lr", (0.01, 1.9), progress=False)
+    assert tuned.value == whole.value
+    assert tuned.value == pytest.approx(exact_best(0.5), abs=4 * tuned.value_se)
 
 
 @pytest.mark.parametrize(
