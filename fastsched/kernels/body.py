@@ -121,6 +121,7 @@ def advance(first, last, trajectory, begin, end, state, scratch, constants, tabl
     steps = ledger.record_at.shape[1] - 1
 {rank}
     for group in range(begin, end):
+{leave}
 '''
 
 RUN_TILES = '''

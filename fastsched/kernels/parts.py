@@ -200,7 +200,26 @@ class Parts:
             "look": indent(look or ["pass"], 8),
             "events": indent(events or ["pass"], 8),
             "record_events": indent(record_events or ["pass"], 12),
+            "leave": indent(self._leave(), 8),
         }
+
+    def _leave(self) -> list[str]:
+        """Return statements that end the loop over groups once all lanes are settled."""
+        rows = [
+            first + p.settled
+            for p, first in zip(self.probes, self.numbers.registers, strict=True)
+            if p.settled is not None and not p.readings
+        ]
+        if len(rows) < len(self.probes):
+            return []
+        moving = " or ".join(f"numbers[{row}, lane - first] < 0" for row in rows)
+        return [
+            "moving = False",
+            "for lane in range(first, last):",
+            f"    moving |= ({moving})",
+            "if not moving:",
+            "    break",
+        ]
 
     def _event(self, j: int, sums: Sequence[int]) -> list[str]:
         p, numbers = self.probes[j], self.numbers

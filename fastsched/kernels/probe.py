@@ -113,6 +113,9 @@ class Probe:
         Coordinates whose memories are kept after the last step.
     confined : bool
         Whether the coordinate function need not see other coordinates.
+    settled : int or None
+        A register that is negative until nothing the measure keeps can change any more. Where
+        every probe of a study has one and none has readings, trajectories stop there.
     """
 
     coordinate_function: Any = None
@@ -129,6 +132,7 @@ class Probe:
     finals: tuple[int, ...] = ()
     axes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     confined: bool = False
+    settled: int | None = None
 
     @property
     def views(self) -> tuple[View, ...]:

@@ -140,6 +140,7 @@ class Escape(FirstPassage):
                 constants=self._displacement(landscape)[None],
                 coefficients=np.full((steps, 1), self.radius**2),
                 finals=(0,),
+                settled=0,
             )
         if self.region is not None:
             mean, _ = landscape.start_moments()
@@ -152,7 +153,11 @@ class Escape(FirstPassage):
                 cacheable=False,
             )
             return Probe(
-                event_function=region_event, watched=(view,), registers=(-1.0,), finals=(0,)
+                event_function=region_event,
+                watched=(view,),
+                registers=(-1.0,),
+                finals=(0,),
+                settled=0,
             )
         basins = landscape.model.basins
         return Probe(
@@ -161,6 +166,7 @@ class Escape(FirstPassage):
             registers=(0.0, -1.0),
             at_records=basins.at_records,
             finals=(1,),
+            settled=1,
         )
 
     def _displacement(self, landscape: Landscape) -> NDArray[np.float64]:

@@ -74,4 +74,5 @@ class HittingTime(FirstPassage):
             registers=(-1.0,),
             coefficients=np.full((steps, 1), self.level),
             finals=(0,),
+            settled=0,
         )

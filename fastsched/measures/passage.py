@@ -32,8 +32,11 @@ class FirstPassage(Measure):
     """A measure of the first time at which something happens, censored at the last step.
 
     Its probe keeps one number: that time, the number of updates done, or -1 where it did not
-    happen. Every trajectory is watched to the last step, so the Kaplan-Meier estimate of the
+    happen. No trajectory is lost before the last step, so the Kaplan-Meier estimate of the
     survival function is the fraction that goes on, and Greenwood's error that of a binomial.
+
+    A study of first passages alone stops the trajectories of a tile once all of them have passed,
+    so that its `steps` may be generous.
     """
 
     prefix: ClassVar[str]
