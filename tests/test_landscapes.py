@@ -188,6 +188,53 @@ def mean_gradient(landscape, theta):
     return landscape.reference_gradient(theta[None], draws(), 1e20)[0]
 
 
+def minimum(landscape):
+    """Return a minimum, in the coordinates of the start."""
+    if isinstance(landscape, (fs.Wells, fs.RandomField)):
+        return landscape.minima().locations[0]
+    if isinstance(landscape, fs.DoubleWell):
+        return np.eye(1, landscape.dim)[0]
+    return landscape.model.minimizer()
+
+
+@pytest.mark.parametrize(("precision", "momentum"), [("single", 0.0), ("double", 0.7)])
+@pytest.mark.parametrize("noisy", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if "wide" in name or name in SLOW else [])
+        for name, (landscape, _, _) in EXAMPLES.items()
+        # Runs in other coordinates, or has no minimum, as its classes are separable.
+        if not landscape.rotated and name != "classes in epochs, features"
+    ],
+)
+def test_starts_at_and_near_a_minimum(name, noisy, precision, momentum):
+    """Every ratio whose limit there is finite has that limit: no trajectory is lost."""
+    landscape, lr, batches = EXAMPLES[name]
+    if not noisy:
+        quiet = [n for n in ("noise", "label_noise") if hasattr(landscape, n)]
+        landscape = landscape.replace(**dict.fromkeys(quiet, 0.0))
+    ends = []
+    for distance in (0.0, 1e-25, 1e-18, 1e-10):
+        study = fs.Study(
+            landscape.replace(start=minimum(landscape) + distance),
+            fs.SGD(lr / 10, momentum),
+            steps=60,
+            trajectories=1000,
+            batch_size=max(batch for batch in batches if isinstance(batch, int)),
+            record=[0, 60],
+            precision=precision,
+        )
+        result = fs.run(study, progress=False)
+        assert (result["diverged"] == 0).all()
+        assert np.isfinite(result["loss"]).all()
+        ends.append(float(result["loss"][-1]))
+        assert all((abs(z.dropna("step")) <= 4).all() for z in result.z_scores.values())
+    # A batch of least squares takes its normals otherwise at the minimum than near it.
+    error = 6 * float(result["loss_se"][-1])
+    np.testing.assert_allclose(ends, ends[0], rtol=1e-3, atol=1e-12 + error)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_divergence_is_counted(name):
     landscape, _, (batch_size, *_) = EXAMPLES[name]

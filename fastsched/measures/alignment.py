@@ -76,7 +76,8 @@ class Alignment(Moments):
     that of PyTorch's velocity, a sum of gradients; of Adam's kind it is the first moment. What is
     not known is NaN: gradient alignment from the last update on, velocity alignment at step 0
     and after the last update. It is left out for optimizers without a velocity. Trajectories
-    whose cosine is not a number, such as diverged ones, are left out of the mean.
+    whose cosine is not a number are left out of the mean: diverged ones, those whose gradient is
+    zero, and, in single precision, those whose gradient is below 1e-19.
 
     Notes
     -----
