@@ -27,16 +27,16 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("landscape", "optimizer"),
-    [
-        (landscape, optimizer)
-        if landscape == "quadratic" or optimizer == "AdamW"
-        else pytest.param(landscape, optimizer, marks=pytest.mark.slow)
-        for landscape in LANDSCAPES
-        for optimizer in OPTIMIZERS
-    ],
-)
+PAIRS = [
+    (landscape, optimizer)
+    if landscape == "quadratic" or optimizer == "AdamW"
+    else pytest.param(landscape, optimizer, marks=pytest.mark.slow)
+    for landscape in LANDSCAPES
+    for optimizer in OPTIMIZERS
+]
+
+
+@pytest.mark.parametrize(("landscape", "optimizer"), PAIRS)
 def test_agrees_with_reference(landscape, optimizer):
     study = fs.Study(
         LANDSCAPES[landscape],
@@ -58,6 +58,20 @@ def test_agrees_with_reference(landscape, optimizer):
     )[:, 0]
     np.testing.assert_allclose(fast, slow, rtol=1e-9)
     assert fast[-1] != fast[0]
+
+
+@pytest.mark.parametrize(("landscape", "optimizer"), PAIRS)
+@pytest.mark.parametrize("distance", [0.0, 1e-25, 1e-18])
+def test_starts_at_and_near_a_minimum(landscape, optimizer, distance):
+    model = LANDSCAPES[landscape]
+    minimum = model.minima().locations[0] if landscape == "wells" else 0.4
+    for label_noise in (0.3, 0.0) if landscape == "least squares" else (None,):
+        noise = {} if label_noise is None else {"label_noise": label_noise}
+        start = model.replace(start=minimum + distance, **noise)
+        study = fs.Study(start, OPTIMIZERS[optimizer], 22, 100, 4, precision="double")
+        result = fs.run(study, progress=False)
+        assert (result["diverged"] == 0).all()
+        assert np.isfinite(result["loss"]).all()
 
 
 def test_single_precision_agrees_with_double():
