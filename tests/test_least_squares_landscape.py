@@ -54,6 +54,16 @@ def test_averages_and_random_starts_against_exact_theory():
         assert (abs(result.z_scores[name]) <= 4).all()
 
 
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_a_batch_from_the_minimum_against_exact_theory(precision):
+    landscape = fs.LeastSquares([1.0, 0.5], label_noise=0.3, start=0.0)
+    study = fs.Study(landscape, fs.SGD(0.1), 50, 750_000, 4, precision=precision, record=[50])
+    result = fs.run(study, progress=False)
+    assert result.exact["loss"][-1] == pytest.approx(9.06e-4, rel=1e-3)
+    assert (0.01 * result["loss"] > 8 * result["loss_se"]).all()
+    assert (abs(result.z_scores["loss"]) <= 4).all()
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
 def test_law_of_a_gradient(batch_size):
     """The reduced batch against the batch itself, projection by projection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -176,6 +177,15 @@ def test_another_division_is_refused(tmp_path, monkeypatch):
     run(folder)
     monkeypatch.setattr("fastsched.plan._STEADY_WORK", 2**18)
     with pytest.raises(fs.FastschedError, match=r"blocks are of 128 .* of 256 .*another folder"):
+        run(folder)
+
+
+def test_a_store_of_another_version_is_refused(tmp_path):
+    folder = tmp_path / "store"
+    run(folder)
+    about = json.loads((folder / store_module._ABOUT).read_text())
+    (folder / store_module._ABOUT).write_text(json.dumps(about | {"format": 2}))
+    with pytest.raises(fs.FastschedError, match="another version of fastsched made it"):
         run(folder)
 
 

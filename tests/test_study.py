@@ -43,6 +43,15 @@ def test_record_steps_are_log_spaced():
     )
 
 
+@pytest.mark.parametrize(("record", "recorded"), [([0, 3], [0, 3, 10]), ([10], [10])])
+def test_the_last_step_is_always_recorded(record, recorded):
+    question = study(record=record)
+    assert question.record_steps.tolist() == recorded
+    assert question.record.tolist() == record
+    assert fs.run(question, progress=False)["step"].values.tolist() == recorded
+    assert fs.exact(question)["step"].values.tolist() == recorded
+
+
 STUDIES = [
     study(),
     study(record=[0, 3, 10], seed=2**64 - 1, precision="double", batch_size=4),

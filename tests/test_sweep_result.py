@@ -44,6 +44,33 @@ def test_members_are_the_studies_alone():
     assert result.member({"lr": "cosine", "batch_size": 8}).study == result.sweep.members[3]
 
 
+def test_everything_after_the_last_step_is_after_the_studys_last_step():
+    """A large rate is ahead at step 5, and behind after the last of 60."""
+    few = study(record=[0, 5], measures=(fs.Loss(),))
+    result = fs.run(fs.sweep(few, {"optimizer.lr": [0.1, 0.5]}), progress=False)
+    losses = result["loss"]
+    assert losses.sel(step=5).idxmin() == 0.5
+    ranking = result.best()
+    assert losses.sel(step=60).idxmin() == ranking.best["lr"] == 0.1
+    np.testing.assert_array_equal(np.sort(losses.sel(step=60)), ranking.value)
+    shown = result.plot(x="lr").lines[0].get_ydata()
+    np.testing.assert_array_equal(shown, losses.sel(step=60))
+
+
+def test_a_file_without_the_last_step_is_still_read(tmp_path):
+    """Version 0.1.0 recorded the steps that were asked for alone."""
+    path = tmp_path / "old.nc"
+    few = study(record=[0, 5], measures=(fs.Loss(),))
+    for asked in (few, fs.sweep(few, {"batch_size": [1, 8]})):
+        result = fs.run(asked, progress=False)
+        result.data = result.data.sel(step=[0, 5])
+        result.save(path)
+        old = fs.load(path)
+        assert old["step"].values.tolist() == [0, 5]
+        assert old.exact["step"].values.tolist() == [0, 5]
+        assert "loss" in old.summary()
+
+
 def trajectories(study):
     """Return the recorded losses and the hitting time of every trajectory."""
     plan = make_plan(study, 1)
@@ -278,7 +305,7 @@ def test_a_store_of_many_shapes(tmp_path):
     first = fs.run(sweep, store=tmp_path / "store", progress=False)
     again = fs.run(sweep, store=tmp_path / "store", progress=False)
     assert same_data(first, again)
-    assert json.loads((tmp_path / "store" / "store.json").read_text())["format"] == 2
+    assert json.loads((tmp_path / "store" / "store.json").read_text())["format"] == 3
 
 
 def test_run_to_a_target():
