@@ -65,10 +65,11 @@ class SGD(WeightDecay):
         How the weight decay acts. "coupled": lambda theta is added to the gradient (L2). The
         others are decoupled: theta is multiplied, before the gradient step and with the gradient
         taken at the undecayed point, by 1 - eta_t lambda_t ("lr", PyTorch's AdamW),
-        1 - (eta_t / eta_0) lambda_t ("schedule", Loshchilov & Hutter) or 1 - lambda_t
-        ("constant").
+        1 - (eta_t / eta_max) lambda_t ("schedule", Loshchilov & Hutter) or 1 - lambda_t
+        ("constant"). eta_max is the largest rate over the study's steps: the base rate, which
+        Loshchilov & Hutter's schedule multiplies.
     velocity : {"pytorch", "classical"}, default "pytorch"
-        Where the learning rate stands: outside the velocity (PyTorch, Optax) or inside (Polyak,
+        Where the learning rate enters: outside the velocity (PyTorch, Optax) or inside (Polyak,
         Sutskever, Keras).
 
     Raises
