@@ -210,3 +210,63 @@ def test_bad_input(arguments, message):
 def test_bad_schedules_are_found_when_the_study_is_made(arguments, message):
     with pytest.raises(fs.FastschedError, match=message):
         fs.Study(fs.Quadratic([1.0]), fs.SGD(**arguments), steps=20, trajectories=1)
+
+
+MOMENTA = fs.Table([0.9, 0.5, 0.0, 0.0, 0.8, 0.7])
+"""Momentum that touches 0."""
+
+
+def velocities(skip, nesterov):
+    """Return theta after each step of MOMENTA, gradient (t + 1)^2, from 0 at the rate 0.1.
+
+    With `skip`, steps at zero momentum leave the velocity alone and use the gradient.
+    """
+    theta, v, path = 0.0, 0.0, []
+    for t, mu in enumerate(MOMENTA.values(6)):
+        g = (t + 1.0) ** 2
+        if skip and mu == 0:
+            theta -= 0.1 * g
+        else:
+            v = mu * v + g
+            theta -= 0.1 * (g + mu * v if nesterov else v)
+        path.append(theta)
+    return path
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_velocity_becomes_the_gradient_where_momentum_is_0(nesterov):
+    optimizer = fs.SGD(0.1, momentum=MOMENTA, nesterov=nesterov)
+    theta, v, path = 0.0, 0.0, []
+    for t, row in enumerate(optimizer.coefficients(6)):
+        theta, v = optimizer.update_function.py_func(theta, v, 0.0, (t + 1.0) ** 2, *row)
+        path.append(theta)
+    np.testing.assert_allclose(path, velocities(False, nesterov), rtol=1e-12)
+    assert path[4] != pytest.approx(velocities(True, nesterov)[4], rel=1e-3)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_optax_replaces_the_velocity_where_momentum_is_0(nesterov):
+    optax = pytest.importorskip("optax")
+    momentum = fs.to_optax(MOMENTA, steps=6)
+    rule = optax.inject_hyperparams(optax.sgd)(0.1, momentum=momentum, nesterov=nesterov)
+    theta, state, path = 0.0, rule.init(np.float32(0)), []
+    for t in range(6):
+        update, state = rule.update(np.float32((t + 1.0) ** 2), state)
+        theta += float(update)
+        path.append(theta)
+    np.testing.assert_allclose(path, velocities(False, nesterov), rtol=1e-5)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_pytorch_skips_its_velocity_where_momentum_is_0(nesterov):
+    """The one difference of `velocity="pytorch"`; documented at `momentum`."""
+    torch = pytest.importorskip("torch")
+    theta = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([theta], lr=0.1, momentum=0.9, nesterov=nesterov)
+    path = []
+    for t, mu in enumerate(MOMENTA.values(6)):
+        optimizer.param_groups[0]["momentum"] = float(mu)
+        theta.grad = torch.tensor([(t + 1.0) ** 2], dtype=torch.float64)
+        optimizer.step()
+        path.append(theta.item())
+    np.testing.assert_allclose(path, velocities(True, nesterov), rtol=1e-12)

@@ -56,7 +56,8 @@ class SGD(WeightDecay):
     lr : float or Schedule
         Learning rate eta, positive; a schedule may touch 0.
     momentum : float or Schedule, default 0
-        Momentum mu in (-1, 1).
+        Momentum mu in (-1, 1). Where a schedule is 0 the velocity becomes the gradient, v <- g,
+        as in Optax; PyTorch skips its momentum buffer there and resumes from it later.
     nesterov : bool, default False
         Nesterov's form; theta is then the look-ahead point, as in PyTorch and Keras.
     weight_decay : float or Schedule, default 0

@@ -84,7 +84,8 @@ def decay_shrinkage(optimizer: SGD | AdamW, steps: int) -> float:
     -----
     For "lr" it is the product of 1 - eta_t lambda_t, so that the regularisation decays with the
     rate; for "schedule" that of 1 - (eta_t / eta_max) lambda_t, with the largest rate eta_max of
-    these updates; for "constant" that of 1 - lambda_t. Source: Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101.
+    these updates; for "constant" that of 1 - lambda_t. Source: Loshchilov & Hutter, ICLR 2019,
+    arXiv:1711.05101.
 
     Examples
     --------
