@@ -232,7 +232,7 @@ def _values(parameter: float | Schedule, steps: int) -> NDArray[np.float64]:
 
 
 def _draw_schedule(rng: np.random.Generator, peak: float, steps: int) -> Schedule:
-    """Return one of all kinds of schedules, at most `peak` and positive at first."""
+    """Return one of all kinds of schedules, at most `peak`."""
     part = max(2, steps // 3)
     options: list[Callable[[], Schedule]] = [
         lambda: schedules.Constant(peak),

@@ -3,7 +3,8 @@
     python scripts/weight_decay_coupling.py [--quick] [-o FIGURE]
 
 Decoupled decay multiplies the weights by 1 - s_t at each step. By the rule "lr" s_t is
-eta_t lambda, which decays with the rate; lambda_t = lambda eta_0 / eta_t restores a constant one.
+eta_t lambda, which decays with the rate; lambda_t = lambda eta_max / eta_t, with the largest rate
+eta_max, restores a constant one.
 
 Idle weights, on directions with gradient noise and no slope, show the shrinkage: far from zero
 and at zero they take the same noise, so the losses' difference is that of the squared product of
@@ -56,7 +57,7 @@ class Rule(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.schedule}, " + ("lr, λ η₀/η" if self.restored else self.decay)
+        return f"{self.schedule}, " + ("lr, λ ηₘₐₓ/η" if self.restored else self.decay)
 
 
 RULES = (
@@ -197,17 +198,17 @@ def judge(shrinkage: dict, balance: dict) -> list[Finding]:
         restores.append(abs(apart(again, at_constant)) < THRESHOLD)
         reasons.append(
             f"{kind} leaves {with_error(*at_constant)} of idle weights at a constant rate, "
-            f"{with_error(*at_cosine)} at a cosine rate, {with_error(*again)} with λ η₀/η"
+            f"{with_error(*at_cosine)} at a cosine rate, {with_error(*again)} with λ ηₘₐₓ/η"
         )
         lr_rule, raised = final(balance, kind, faded), final(balance, kind, restored)
         moved.append(apart(raised, lr_rule) > THRESHOLD)
         balances.append(
             f"{kind} ends {with_error(*lr_rule)} from the minimum with constant λ, "
-            f"{with_error(*raised)} with λ η₀/η"
+            f"{with_error(*raised)} with λ ηₘₐₓ/η"
         )
     shrink = Finding(
         "With decoupled decay the shrinkage is eta_t lambda and decays with the rate; "
-        "lambda_t = lambda eta_0 / eta_t restores it.",
+        "lambda_t = lambda eta_max / eta_t restores it.",
         HOLDS if all(fades) and all(restores) else DOES_NOT_HOLD,
         "; ".join(reasons),
     )

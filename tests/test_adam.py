@@ -123,7 +123,7 @@ def test_shrinkage_is_the_product(steps, schedule, shrinkage):
 
 
 def test_decay_scheduled_against_the_rate_shrinks_steadily():
-    """lambda_t = lambda eta_0 / eta_t holds the shrinkage of a step constant."""
+    """lambda_t = lambda eta_max / eta_t holds the shrinkage of a step constant."""
     schedule = fs.Exponential(0.01, 0.99)
     optimizer = fs.AdamW(schedule, weight_decay=fs.Exponential(0.1, 1 / 0.99))
     assert fs.theory.decay_shrinkage(optimizer, 300) == pytest.approx(0.999**300, rel=1e-12)

@@ -1,21 +1,29 @@
-"""Schedules from and to PyTorch and Optax."""
+"""Schedules from and to PyTorch, and the messages of missing libraries."""
 
 from __future__ import annotations
 
 import copy
-import math
 import sys
+import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers import close, stepped
 
+import fastsched as fs
 from fastsched import interop
 from fastsched.errors import FastschedError
-from fastsched.schedules import Cosine, Function, Linear, OneCycle, Schedule, StepDecay, Table
+from fastsched.schedules import (
+    Cosine,
+    OneCycle,
+    Schedule,
+    StepDecay,
+    Table,
+)
 
 SCHEDULE = 2.0 * Cosine(0.3, steps=8).warmup(3)
 
@@ -23,12 +31,6 @@ SCHEDULE = 2.0 * Cosine(0.3, steps=8).warmup(3)
 @pytest.fixture
 def torch() -> Any:
     return pytest.importorskip("torch")
-
-
-@pytest.fixture
-def jax() -> Any:
-    pytest.importorskip("optax")
-    return pytest.importorskip("jax")
 
 
 def an_optimizer(torch: Any, lr: Any = 1.0) -> Any:
@@ -73,6 +75,8 @@ def test_from_torch_samples_and_changes_nothing(torch: Any, name: str, tensor: b
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "the 2 parameter groups differ in lr", RuntimeWarning)
+        warnings.filterwarnings("ignore", "the scheduler also moves momentum", RuntimeWarning)
         table = interop.from_torch(scheduler, 12)
         again = interop.from_torch(scheduler, 12)
     assert isinstance(table, Table)
@@ -90,7 +94,8 @@ def test_from_torch_samples_and_changes_nothing(torch: Any, name: str, tensor: b
 
 
 def test_from_torch_goes_on_from_the_present(torch: Any) -> None:
-    scheduler = torch.optim.lr_scheduler.ExponentialLR(an_optimizer(torch), 0.5)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
     stepped(scheduler, 4)
     assert interop.from_torch(scheduler, 2) == Table([0.125, 0.0625])
 
@@ -104,7 +109,157 @@ def test_from_torch_copies_no_parameters_or_state(torch: Any) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "__deepcopy__", refuse)
-        assert interop.from_torch(scheduler, 2) == Table([1.0, 0.5])
+        with pytest.warns(RuntimeWarning, match="2 parameter groups differ in lr: only the first"):
+            assert interop.from_torch(scheduler, 2) == Table([1.0, 0.5])
+
+
+CYCLES: dict[str, Callable[[Any, Any], Any]] = {
+    "OneCycleLR": lambda L, o: L.OneCycleLR(o, 0.2, 40),
+    "CyclicLR": lambda L, o: L.CyclicLR(o, 0.01, 0.2, 7, base_momentum=0.5, max_momentum=0.9),
+}
+FORMS: dict[str, dict[str, Any]] = {
+    "SGD": {"momentum": 0.8, "nesterov": False},
+    "Nesterov": {"momentum": 0.8, "nesterov": True},
+    "Adam": {"betas": (0.7, 0.99)},
+}
+"""Arguments of an optimizer of PyTorch whose momentum a scheduler moves."""
+
+
+def a_cycle(torch: Any, form: str, cycle: str, start: float = 1.0) -> tuple[Any, Any, Any]:
+    """Return a parameter, its optimizer and a scheduler."""
+    theta = torch.tensor([start], dtype=torch.float64, requires_grad=True)
+    kind = torch.optim.Adam if form == "Adam" else torch.optim.SGD
+    optimizer = kind([theta], lr=0.1, **FORMS[form])
+    return theta, optimizer, CYCLES[cycle](torch.optim.lr_scheduler, optimizer)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cycle", CYCLES)
+def test_from_torch_samples_momentum_and_betas(torch: Any, form: str, cycle: str) -> None:
+    """A study with all that the scheduler moves is PyTorch's run, step by step."""
+    theta, optimizer, scheduler = a_cycle(torch, form, cycle)
+    tables = interop.from_torch(scheduler, 40, of="all")
+    moved = "beta1" if form == "Adam" else "momentum"
+    assert sorted(tables) == sorted(["lr", moved])
+    losses, seen = [0.5], []
+    for t in range(40):
+        group = optimizer.param_groups[0]
+        seen.append((group["lr"], group["betas"][0] if form == "Adam" else group["momentum"]))
+        theta.grad = theta.detach().clone()
+        optimizer.step()
+        losses.append(theta.item() ** 2 / 2)
+        if t < 39:
+            scheduler.step()
+    rates, momenta = np.transpose(seen)
+    close(tables["lr"].values(40), rates, atol=0)
+    close(tables[moved].values(40), momenta, atol=0)
+    ours: fs.Optimizer
+    if form == "Adam":
+        ours = fs.Adam(beta2=0.99, **tables)
+    else:
+        ours = fs.SGD(nesterov=form == "Nesterov", **tables)
+    landscape = fs.Quadratic([1.0], noise=0.0, start=1.0)
+    study = fs.Study(landscape, ours, 40, 1, record=np.arange(41), precision="double")
+    np.testing.assert_allclose(fs.run(study, progress=False)["loss"], losses, rtol=1e-9)
+    if form != "Adam":
+        np.testing.assert_allclose(fs.exact(study)["loss"], losses, rtol=1e-9)
+
+
+@pytest.mark.parametrize("cycle", CYCLES)
+def test_exact_loss_with_sampled_momentum_is_a_hand_recursion(torch: Any, cycle: str) -> None:
+    """E x^2 of the heavy ball with noise, by the moments of (x, v)."""
+    _, optimizer, scheduler = a_cycle(torch, "SGD", cycle)
+    tables = interop.from_torch(scheduler, 40, of="all")
+    second = np.array([[1.0, 0.0], [0.0, 0.0]])
+    for t in range(40):
+        lr, mu = (optimizer.param_groups[0][name] for name in ("lr", "momentum"))
+        step = np.array([[1 - lr, -lr * mu], [1.0, mu]])
+        noise = np.array([-lr, 1.0])
+        second = step @ second @ step.T + np.outer(noise, noise)
+        optimizer.step()
+        if t < 39:
+            scheduler.step()
+    study = fs.Study(fs.Quadratic([1.0]), fs.SGD(**tables), 40, 1, record=[40])
+    assert fs.exact(study)["loss"].item() == pytest.approx(second[0, 0] / 2, rel=1e-12)
+    frozen = study.replace(optimizer=fs.SGD(tables["lr"], momentum=0.8))
+    assert abs(fs.exact(frozen)["loss"].item() / second[0, 0] * 2 - 1) > 0.02
+
+
+@pytest.mark.parametrize(("form", "moved"), [("SGD", "momentum"), ("Adam", "beta1")])
+def test_from_torch_names_what_it_leaves_out(torch: Any, form: str, moved: str) -> None:
+    _, _, scheduler = a_cycle(torch, form, "OneCycleLR")
+    says = f'the scheduler also moves {moved}: sample it with of="{moved}" or of="all"'
+    with pytest.warns(RuntimeWarning, match=says) as caught:
+        rates = interop.from_torch(scheduler, 40)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(RuntimeWarning, match="also moves lr"):
+        momenta = interop.from_torch(scheduler, 40, of=moved)  # type: ignore[call-overload]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert interop.from_torch(scheduler, 40, of="all") == {"lr": rates, moved: momenta}
+
+
+def test_from_torch_samples_weight_decay_and_names_other_numbers(torch: Any) -> None:
+    class Both(torch.optim.lr_scheduler.ExponentialLR):  # type: ignore[misc, name-defined]
+        def step(self, epoch: int | None = None) -> None:
+            super().step(epoch)
+            for group in self.optimizer.param_groups:
+                group["weight_decay"] = 0.5 * group["lr"]
+                group["eps"] = 1e-8 * group["lr"]
+
+    scheduler = Both(torch.optim.AdamW([torch.zeros(1)], lr=1.0, weight_decay=0.5), 0.5)
+    with pytest.warns(RuntimeWarning, match="also moves eps, which cannot be sampled") as caught:
+        tables = interop.from_torch(scheduler, 3, of="all")
+    assert len(caught) == 1
+    assert tables == {"lr": Table([1.0, 0.5, 0.25]), "weight_decay": Table([0.5, 0.25, 0.125])}
+    fs.Study(fs.Quadratic([1.0]), fs.AdamW(**tables), 3, 1)
+
+
+def test_from_torch_of_what_does_not_move(torch: Any) -> None:
+    scheduler = torch.optim.lr_scheduler.StepLR(
+        torch.optim.Adam([torch.zeros(1)], lr=torch.tensor(0.5), betas=(0.8, 0.9)), 2
+    )
+    with pytest.warns(RuntimeWarning, match="also moves lr"):
+        assert interop.from_torch(scheduler, 3, of="beta2") == Table([0.9] * 3)
+    assert list(interop.from_torch(scheduler, 3, of="all")) == ["lr"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "has"),
+    [
+        ("Adam", "momentum", "the optimizer Adam, which has lr, beta1, beta2, weight_decay"),
+        ("SGD", "beta1", "the optimizer SGD, which has lr, momentum, weight_decay"),
+        ("SGD", "eps", "one of 'lr', 'momentum', 'beta1', 'beta2', 'weight_decay', 'all'"),
+        ("SGD", None, "of = None"),
+    ],
+)
+def test_from_torch_rejects_what_the_optimizer_lacks(
+    torch: Any, kind: str, of: Any, has: str
+) -> None:
+    optimizer = getattr(torch.optim, kind)([torch.zeros(1)], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+    with pytest.raises(FastschedError, match=has):
+        interop.from_torch(scheduler, 5, of=of)
+
+
+@pytest.mark.parametrize("hold", ["lock", "generator", "file"])
+def test_from_torch_of_a_scheduler_that_cannot_be_copied(
+    torch: Any, hold: str, tmp_path: Path
+) -> None:
+    scheduler = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.zeros(1)], lr=0.1), 3)
+    with (tmp_path / "log").open("w") as file:
+        held = {"lock": threading.Lock(), "generator": (t for t in range(9)), "file": file}
+        scheduler.held = held[hold]
+        with pytest.raises(FastschedError, match=r"scheduler = .* cannot be copied \(TypeError: "):
+            interop.from_torch(scheduler, 5)
+
+
+def test_from_torch_of_a_function_that_fails(torch: Any) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: [1.0, 0.5, 0.2][t])
+    assert interop.from_torch(scheduler, 3) == Table([1.0, 0.5, 0.2])
+    with pytest.raises(FastschedError, match=r"ends after 3 steps \(IndexError: list index"):
+        interop.from_torch(scheduler, 4)
 
 
 def test_from_torch_rejects(torch: Any) -> None:
@@ -151,93 +306,6 @@ def test_to_torch_rejects(torch: Any) -> None:
         interop.to_torch(0.1, an_optimizer(torch))  # type: ignore[arg-type]
     with pytest.raises(FastschedError, match=r"optimizer = 'SGD'"):
         interop.to_torch(SCHEDULE, "SGD")  # type: ignore[arg-type]
-
-
-def test_from_optax(jax: Any) -> None:
-    import optax
-
-    cosine = interop.from_optax(optax.cosine_decay_schedule(1.0, 10), 13)
-    assert isinstance(cosine, Table)
-    close(cosine.values(13), Cosine(1.0, 10).values(13), atol=1e-6)
-    assert interop.from_optax(optax.constant_schedule(0.5), 3) == Table([0.5] * 3)
-    joined = optax.join_schedules(
-        [optax.linear_schedule(0.0, 1.0, 3), optax.cosine_decay_schedule(1.0, 10)], [3]
-    )
-    close(
-        interop.from_optax(joined, 15).values(15), Cosine(1.0, 10).warmup(3).values(15), atol=1e-6
-    )
-
-
-def test_from_optax_takes_functions_that_branch(jax: Any) -> None:
-    table = interop.from_optax(lambda t: 1.0 if t < 2 else 0.5, 4)
-    assert table == Table([1.0, 1.0, 0.5, 0.5])
-    assert interop.from_optax(lambda t: math.sqrt(t), 5)(4) == 2.0
-
-
-def test_from_optax_rejects(jax: Any) -> None:
-    with pytest.raises(FastschedError, match=r"schedule = 0.1"):
-        interop.from_optax(0.1, 5)  # type: ignore[arg-type]
-    with pytest.raises(FastschedError, match="steps = 0"):
-        interop.from_optax(lambda t: t, 0)
-    with pytest.raises(FastschedError, match="finite"):
-        interop.from_optax(lambda t: math.nan, 3)
-    with pytest.raises(FastschedError, match="one-dimensional"):
-        interop.from_optax(lambda t: jax.numpy.ones(2), 3)
-
-
-@pytest.mark.parametrize("steps", [None, 20])
-def test_to_optax_under_transformations(jax: Any, steps: int | None) -> None:
-    f = interop.to_optax(SCHEDULE, steps)
-    expected = SCHEDULE.values(20)
-    grid = np.arange(20).reshape(4, 5)
-    close(f(5), expected[5], 1e-7)
-    close(jax.jit(f)(5), expected[5], 1e-7)
-    close(f(jax.numpy.asarray(grid)), expected.reshape(4, 5), 1e-7)
-    close(jax.vmap(jax.vmap(f))(grid), expected.reshape(4, 5), 1e-7)
-    close(jax.jit(jax.vmap(f))(np.arange(20)), expected, 1e-7)
-    _, scanned = jax.lax.scan(lambda count, _: (count + 1, f(count)), 0, None, length=20)
-    close(scanned, expected, 1e-7)
-    assert f(5).dtype == np.float32
-    close(f(1000), 0.0, 1e-7)
-
-
-@pytest.mark.parametrize("steps", [None, 20])
-def test_to_optax_in_double_precision(jax: Any, steps: int | None) -> None:
-    with jax.enable_x64(True):
-        f = jax.jit(interop.to_optax(SCHEDULE, steps))
-        assert [float(f(t)) for t in range(20)] == SCHEDULE.values(20).tolist()
-
-
-@pytest.mark.parametrize("steps", [None, 20])
-def test_to_optax_drives_an_optimizer(jax: Any, steps: int | None) -> None:
-    import optax
-
-    optimizer = optax.sgd(interop.to_optax(SCHEDULE, steps))
-    theta = jax.numpy.zeros(())
-    state = optimizer.init(theta)
-
-    @jax.jit
-    def update(theta: Any, state: Any) -> Any:
-        updates, state = optimizer.update(jax.numpy.ones(()), state)
-        return optax.apply_updates(theta, updates), state
-
-    for _ in range(10):
-        theta, state = update(theta, state)
-    close(theta, -SCHEDULE.values(10).sum(), 1e-5)
-
-
-def test_to_optax_and_back(jax: Any) -> None:
-    for steps in (None, 12):
-        table = interop.from_optax(interop.to_optax(Linear(1.0, 8), steps), 12)
-        assert table == Table(Linear(1.0, 8).values(12))
-    assert interop.from_optax(interop.to_optax(Function(lambda t: t % 2)), 3)(1) == 1.0
-
-
-def test_to_optax_rejects(jax: Any) -> None:
-    with pytest.raises(FastschedError, match=r"schedule = 0.1: schedule must be a Schedule"):
-        interop.to_optax(0.1)  # type: ignore[arg-type]
-    with pytest.raises(FastschedError, match="steps = 0"):
-        interop.to_optax(SCHEDULE, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -112,6 +113,55 @@ def test_decay_rules_in_numbers():
     np.testing.assert_allclose(factors("coupled"), [1.0, 1.0])
 
 
+FLAT = 1e-30
+"""A curvature at which the gradient moves nothing."""
+
+WARM = {
+    "one cycle": (fs.OneCycle(0.1, 100), 0.0778),
+    "warm-up from 0": (fs.Cosine(0.1, 90).warmup(10), None),
+    "peak beyond the study": (fs.Linear(0.1, 200).warmup(150), None),
+    "never above 0": (fs.Constant(0.0), 1.0),
+}
+"""Rates that do not start at their peak; the factor by which lambda = 0.05 shrinks theta."""
+
+
+def factor_of_warm_schedule(name):
+    """Return the product of 1 - (eta_t / max eta) lambda, by its definition."""
+    schedule, known = WARM[name]
+    rates = [schedule(t) for t in range(100)]
+    peak = max(rates)
+    expected = math.prod(1 - 0.05 * (rate / peak) for rate in rates) if peak else 1.0
+    assert known is None or expected == pytest.approx(known, abs=5e-5)
+    return expected
+
+
+@pytest.mark.parametrize("form", [fs.SGD, fs.AdamW, "momentum"])
+@pytest.mark.parametrize("name", WARM)
+def test_decay_by_schedule_is_relative_to_the_largest_rate(name, form):
+    """A warm-up does not start at the base rate, which the schedule's multiplier belongs to."""
+    arguments = {"lr": WARM[name][0], "weight_decay": 0.05, "decay": "schedule"}
+    heavy = {"momentum": 0.9, "nesterov": True, "velocity": "classical"}
+    optimizer = fs.SGD(**arguments, **heavy) if form == "momentum" else form(**arguments)
+    expected = factor_of_warm_schedule(name)
+    losses = run_once(optimizer, 100, curvature=FLAT)
+    assert np.sqrt(losses[-1] / losses[0]) == pytest.approx(expected, rel=1e-12)
+    assert fs.theory.decay_shrinkage(optimizer, 100) == pytest.approx(expected, rel=1e-12)
+    if form is not fs.AdamW:
+        study = fs.Study(fs.Quadratic([FLAT], noise=0.0), optimizer, 100, 1, record=[0, 100])
+        losses = fs.exact(study)["loss"].values
+        assert np.sqrt(losses[-1] / losses[0]) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [fs.SGD, fs.AdamW])
+def test_first_step_of_a_warmup_from_0_shrinks_nothing(optimizer):
+    """One row alone is asked for where a kernel is built; its rate is 0."""
+    arguments = {"weight_decay": 0.05, "decay": "schedule"}
+    warm = optimizer(fs.Constant(0.1).warmup(5), **arguments)
+    assert np.all(np.isfinite(warm.coefficients(1)))
+    assert np.all(np.isfinite(warm.idle_coefficients))
+    assert warm.decays(warm.hyperparameters(1))[1] == 0
+
+
 def test_small_decay_survives_single_precision():
     """1 - 1e-8 is 1 in float32; a decay this small must act all the same on average."""
     study = fs.Study(
@@ -155,12 +205,68 @@ def test_bad_input(arguments, message):
         ({"lr": fs.Linear(0.1, 10, final=-0.1)}, "lr = Linear.* at step 6: lr must be at least 0"),
         ({"lr": 0.1, "momentum": fs.Linear(0.5, 10, final=1.0)}, "momentum = .* at step 10"),
         ({"lr": 0.1, "weight_decay": fs.Table([0.1, -0.1])}, "weight_decay = .* at step 1"),
-        (
-            {"lr": fs.Constant(0.1).warmup(5), "decay": "schedule", "weight_decay": 0.1},
-            "divides by the learning rate of step 0",
-        ),
     ],
 )
 def test_bad_schedules_are_found_when_the_study_is_made(arguments, message):
     with pytest.raises(fs.FastschedError, match=message):
         fs.Study(fs.Quadratic([1.0]), fs.SGD(**arguments), steps=20, trajectories=1)
+
+
+MOMENTA = fs.Table([0.9, 0.5, 0.0, 0.0, 0.8, 0.7])
+"""Momentum that touches 0."""
+
+
+def velocities(skip, nesterov):
+    """Return theta after each step of MOMENTA, gradient (t + 1)^2, from 0 at the rate 0.1.
+
+    With `skip`, steps at zero momentum leave the velocity alone and use the gradient.
+    """
+    theta, v, path = 0.0, 0.0, []
+    for t, mu in enumerate(MOMENTA.values(6)):
+        g = (t + 1.0) ** 2
+        if skip and mu == 0:
+            theta -= 0.1 * g
+        else:
+            v = mu * v + g
+            theta -= 0.1 * (g + mu * v if nesterov else v)
+        path.append(theta)
+    return path
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_velocity_becomes_the_gradient_where_momentum_is_0(nesterov):
+    optimizer = fs.SGD(0.1, momentum=MOMENTA, nesterov=nesterov)
+    theta, v, path = 0.0, 0.0, []
+    for t, row in enumerate(optimizer.coefficients(6)):
+        theta, v = optimizer.update_function.py_func(theta, v, 0.0, (t + 1.0) ** 2, *row)
+        path.append(theta)
+    np.testing.assert_allclose(path, velocities(False, nesterov), rtol=1e-12)
+    assert path[4] != pytest.approx(velocities(True, nesterov)[4], rel=1e-3)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_optax_replaces_the_velocity_where_momentum_is_0(nesterov):
+    optax = pytest.importorskip("optax")
+    momentum = fs.to_optax(MOMENTA, steps=6)
+    rule = optax.inject_hyperparams(optax.sgd)(0.1, momentum=momentum, nesterov=nesterov)
+    theta, state, path = 0.0, rule.init(np.float32(0)), []
+    for t in range(6):
+        update, state = rule.update(np.float32((t + 1.0) ** 2), state)
+        theta += float(update)
+        path.append(theta)
+    np.testing.assert_allclose(path, velocities(False, nesterov), rtol=1e-5)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_pytorch_skips_its_velocity_where_momentum_is_0(nesterov):
+    """The one difference of `velocity="pytorch"`; documented at `momentum`."""
+    torch = pytest.importorskip("torch")
+    theta = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([theta], lr=0.1, momentum=0.9, nesterov=nesterov)
+    path = []
+    for t, mu in enumerate(MOMENTA.values(6)):
+        optimizer.param_groups[0]["momentum"] = float(mu)
+        theta.grad = torch.tensor([(t + 1.0) ** 2], dtype=torch.float64)
+        optimizer.step()
+        path.append(theta.item())
+    np.testing.assert_allclose(path, velocities(True, nesterov), rtol=1e-12)

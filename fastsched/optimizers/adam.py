@@ -148,8 +148,10 @@ class AdamW(WeightDecay, Adam):
         Weight decay lambda, at least 0.
     decay : {"lr", "schedule", "constant", "coupled"}, default "lr"
         How the weight decay acts: s is eta_t lambda_t ("lr", PyTorch's AdamW),
-        (eta_t / eta_0) lambda_t ("schedule", Loshchilov & Hutter) or lambda_t ("constant").
-        "coupled" adds lambda theta to the gradient (L2), as `torch.optim.Adam` does.
+        (eta_t / eta_max) lambda_t ("schedule", Loshchilov & Hutter) or lambda_t ("constant").
+        eta_max is the largest rate over the study's steps: the base rate, which Loshchilov &
+        Hutter's schedule multiplies. "coupled" adds lambda theta to the gradient (L2), as
+        `torch.optim.Adam` does.
 
     Raises
     ------

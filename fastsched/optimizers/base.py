@@ -157,34 +157,26 @@ class WeightDecay(Optimizer):
         choice("decay", self.decay, self.DECAYS)
         super().__post_init__()
 
-    def hyperparameters(self, steps: int) -> Values:
-        values = super().hyperparameters(steps)
-        if self.decay == "schedule" and values["lr"][0] == 0:
-            raise FastschedError(
-                f'decay = "schedule" divides by the learning rate of step 0, which is 0 for '
-                f"lr = {self.lr!r}: start above 0, or use another decay"
-            )
-        return values
-
     def decays(self, values: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        lr, decay = values["lr"], values["weight_decay"]
+        decay = values["weight_decay"]
         zeros = np.zeros_like(decay)
         if self.decay == "coupled":
             return decay, zeros
-        if self.decay == "lr":
-            return zeros, lr * decay
-        if self.decay == "schedule":
-            return zeros, lr / lr[0] * decay
-        return zeros, decay
+        return zeros, self._scale(values["lr"]) * decay
 
     def reference_decay(
         self, theta: NDArray[np.floating], gradient: NDArray[np.floating], values: Values, t: int
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        lr, decay = values["lr"], values["weight_decay"][t]
+        decay = values["weight_decay"][t]
         if self.decay == "coupled":
             return theta, gradient + decay * theta
+        return theta * (1 - self._scale(values["lr"])[t] * decay), gradient
+
+    def _scale(self, lr: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the factor of lambda in the decoupled shrinkage, by step."""
         if self.decay == "lr":
-            return theta * (1 - lr[t] * decay), gradient
+            return lr
         if self.decay == "schedule":
-            return theta * (1 - lr[t] / lr[0] * decay), gradient
-        return theta * (1 - decay), gradient
+            # The base rate is the peak; a rate that is zero throughout shrinks nothing.
+            return lr / (np.max(lr, initial=0.0) or 1.0)
+        return np.ones_like(lr)

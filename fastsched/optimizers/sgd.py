@@ -56,7 +56,8 @@ class SGD(WeightDecay):
     lr : float or Schedule
         Learning rate eta, positive; a schedule may touch 0.
     momentum : float or Schedule, default 0
-        Momentum mu in (-1, 1).
+        Momentum mu in (-1, 1). Where a schedule is 0 the velocity becomes the gradient, v <- g,
+        as in Optax; PyTorch skips its momentum buffer there and resumes from it later.
     nesterov : bool, default False
         Nesterov's form; theta is then the look-ahead point, as in PyTorch and Keras.
     weight_decay : float or Schedule, default 0
@@ -65,10 +66,11 @@ class SGD(WeightDecay):
         How the weight decay acts. "coupled": lambda theta is added to the gradient (L2). The
         others are decoupled: theta is multiplied, before the gradient step and with the gradient
         taken at the undecayed point, by 1 - eta_t lambda_t ("lr", PyTorch's AdamW),
-        1 - (eta_t / eta_0) lambda_t ("schedule", Loshchilov & Hutter) or 1 - lambda_t
-        ("constant").
+        1 - (eta_t / eta_max) lambda_t ("schedule", Loshchilov & Hutter) or 1 - lambda_t
+        ("constant"). eta_max is the largest rate over the study's steps: the base rate, which
+        Loshchilov & Hutter's schedule multiplies.
     velocity : {"pytorch", "classical"}, default "pytorch"
-        Where the learning rate stands: outside the velocity (PyTorch, Optax) or inside (Polyak,
+        Where the learning rate enters: outside the velocity (PyTorch, Optax) or inside (Polyak,
         Sutskever, Keras).
 
     Raises

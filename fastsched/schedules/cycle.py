@@ -187,8 +187,9 @@ class OneCycle(Schedule):
     Smith & Topin 2017, arXiv:1708.07120, as PyTorch's `OneCycleLR` has it with its defaults:
     `div_factor` = 1 / start_factor, `final_div_factor` = start_factor / final_factor.
     Optax's `cosine_onecycle_schedule` peaks and ends a step later. When warmup * steps < 1 the
-    peak lies before the first step. PyTorch also cycles the momentum: give it its own schedule.
-    The attribute `warmup` is the method; the fraction shows in the repr and in `to_dict()`.
+    peak lies before the first step. PyTorch also cycles the momentum, which is a schedule of its
+    own here: see `from_torch`. The attribute `warmup` is the method; the fraction shows in the
+    repr and in `to_dict()`.
 
     Examples
     --------

@@ -83,7 +83,9 @@ def decay_shrinkage(optimizer: SGD | AdamW, steps: int) -> float:
     Notes
     -----
     For "lr" it is the product of 1 - eta_t lambda_t, so that the regularisation decays with the
-    rate. Source: Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101.
+    rate; for "schedule" that of 1 - (eta_t / eta_max) lambda_t, with the largest rate eta_max of
+    these updates; for "constant" that of 1 - lambda_t. Source: Loshchilov & Hutter, ICLR 2019,
+    arXiv:1711.05101.
 
     Examples
     --------
