@@ -131,6 +131,29 @@ def divisions() -> None:
     print("divisions agree")
 
 
+def early() -> None:
+    """Trajectories stop after their first passages, one by one and in teams, over launches."""
+    landscape = fs.Quadratic(1 / np.arange(1, WARP + 6), start=fs.Normal(0.0, 2.0))
+    case = fs.Study(
+        landscape,
+        fs.SGD(0.1),
+        steps=40,
+        trajectories=12,
+        measures=(fs.HittingTime(20.0), fs.Escape(radius=1.0, center=0.0)),
+        precision="double",
+    )
+    theirs = fs.run(case, "cpu", progress=False).data
+    assert theirs["hitting_time"] < case.steps
+    gpu_plan._LONGEST_LAUNCH = 1
+    for enough, team in ((1, 1), (10**9, WARP)):
+        gpu_plan._ENOUGH = enough
+        assert gpu_plan.team_size(case) == team
+        ours = fs.run(case, "cuda", progress=False).data
+        for name in theirs:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12, err_msg=name)
+    print("first passages agree")
+
+
 def sweeps() -> None:
     """Members of a sweep are the studies alone, and their differences those of the processor."""
     case = study("quadratic", "sgd", trajectories=20, precision="double")
@@ -171,4 +194,5 @@ if __name__ == "__main__":
         elif name.startswith("cpu "):
             like_the_processor(name[4:])
         else:
-            {"teams": teams, "divisions": divisions, "messages": messages, "sweeps": sweeps}[name]()
+            topics = (teams, divisions, messages, early, sweeps)
+            {topic.__name__: topic for topic in topics}[name]()

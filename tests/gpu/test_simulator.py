@@ -36,6 +36,11 @@ def test_division_into_blocks_launches_and_gpus():
 
 
 @pytest.mark.slow
+def test_trajectories_that_stop_early():
+    assert simulate("early") == ["first passages agree"]
+
+
+@pytest.mark.slow
 def test_sweeps():
     assert simulate("sweeps") == ["sweeps agree"]
 
