@@ -94,6 +94,8 @@ def test_from_optax_rejects(jax: Any) -> None:
         interop.from_optax(lambda t: math.nan, 3)
     with pytest.raises(FastschedError, match="one-dimensional"):
         interop.from_optax(lambda t: jax.numpy.ones(2), 3)
+    with pytest.raises(FastschedError, match="one-dimensional"):
+        interop.from_optax(lambda t: [0.1] * (t + 1), 3)
 
 
 @pytest.mark.parametrize("steps", [None, 20])
