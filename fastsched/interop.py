@@ -200,9 +200,9 @@ def from_optax(schedule: Callable[[Any], Any], steps: int) -> Table:
     if not callable(schedule):
         reject("schedule", schedule, "an Optax schedule, a function of the step")
     try:
-        values = np.asarray(jax.vmap(schedule)(jax.numpy.arange(steps)), dtype=np.float64)
+        values: Any = np.asarray(jax.vmap(schedule)(jax.numpy.arange(steps)), dtype=np.float64)
     except Exception:
-        values = np.array([_value_at(schedule, t) for t in range(steps)])
+        values = [_value_at(schedule, t) for t in range(steps)]
     return Table(values)
 
 

@@ -80,6 +80,11 @@ def test_from_optax_names_the_cause(jax: Any, f: Callable[..., Any], cause: str)
         interop.from_optax(f, 5)
 
 
+def test_from_optax_takes_low_precision(jax: Any) -> None:
+    table = interop.from_optax(lambda t: jax.numpy.asarray(1 / (1 + t), jax.numpy.bfloat16), 2)
+    assert table == Table([1.0, 0.5])
+
+
 def test_from_optax_rejects(jax: Any) -> None:
     with pytest.raises(FastschedError, match=r"schedule = 0.1"):
         interop.from_optax(0.1, 5)  # type: ignore[arg-type]
@@ -89,6 +94,8 @@ def test_from_optax_rejects(jax: Any) -> None:
         interop.from_optax(lambda t: math.nan, 3)
     with pytest.raises(FastschedError, match="one-dimensional"):
         interop.from_optax(lambda t: jax.numpy.ones(2), 3)
+    with pytest.raises(FastschedError, match="one-dimensional"):
+        interop.from_optax(lambda t: [0.1] * (t + 1), 3)
 
 
 @pytest.mark.parametrize("steps", [None, 20])
