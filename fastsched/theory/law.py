@@ -25,6 +25,8 @@ _LARGEST_ITERATIONS = 60
 _LARGEST_FREEDOM = 1e8  # of a chi-square law that is not taken as normal, for a first guess
 _ROUNDING = 1e-14
 
+_LARGEST_PART = 2**18  # numbers of the arrays that the moments of the loss are computed with
+
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
@@ -316,3 +318,46 @@ def _shape(
     std = math.sqrt(2 * largest) * math.sqrt(spread)
     skewness = 4 * (third / spread) * (largest / std)
     return std, skewness, 8 / skewness / skewness if skewness else math.inf
+
+
+def mean_and_std(
+    curvature: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of the loss of independent normal coordinates.
+
+    Parameters
+    ----------
+    curvature : array of shape (d,)
+        At least 0.
+    mean, variance : array of shape (records, d)
+        Of each coordinate's displacement from the minimum. Infinite or NaN where they overflow,
+        which makes the loss infinite.
+
+    Returns
+    -------
+    two arrays of shape (records,)
+    """
+    rows = max(1, _LARGEST_PART // len(curvature))
+    parts = [
+        _mean_and_std(curvature, mean[k : k + rows], variance[k : k + rows])
+        for k in range(0, len(mean), rows)
+    ]
+    means, stds = zip(*parts, strict=True)
+    return np.concatenate(means), np.concatenate(stds)
+
+
+def _mean_and_std(
+    curvature: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares, spread = (np.sqrt(curvature) * mean) ** 2, curvature * variance
+        total = squares + spread
+        total[np.isnan(total) & (curvature > 0)] = np.inf
+        total[:, curvature == 0] = 0
+        random = (spread != 0) & (total > 0)
+        unit = np.max(np.where(random, total, 0), axis=1, keepdims=True)
+        scale = np.where((unit > 0) & (unit < np.inf), unit, 1.0)
+        part = np.where(random, spread / scale * ((spread / 2 + squares) / scale), 0)
+        std = unit * np.sqrt(np.sum(part, axis=1, keepdims=True))
+    std[unit == np.inf] = np.inf
+    return np.sum(total, axis=1) / 2, std[:, 0]
