@@ -32,7 +32,7 @@ _part: ContextVar[tuple[Bar, float] | None] = ContextVar("part", default=None)
 
 
 @contextlib.contextmanager
-def progress_bar(total: float, show: bool, unit: str = "") -> Iterator[Bar]:
+def progress_bar(total: float | None, show: bool, unit: str = "") -> Iterator[Bar]:
     """Yield a progress bar, which disappears at the end.
 
     The bar is shown on a terminal and in a notebook, after half a second, and not where standard
@@ -40,8 +40,8 @@ def progress_bar(total: float, show: bool, unit: str = "") -> Iterator[Bar]:
 
     Parameters
     ----------
-    total : float
-        The amount of work at which the bar is full.
+    total : float or None
+        The amount of work at which the bar is full; None if it is not known.
     show : bool
         Whether to show it at all.
     unit : str, default ""
@@ -87,15 +87,15 @@ def part_of(bar: Bar, amount: float) -> Iterator[None]:
         _part.reset(token)
 
 
-def _share(outer: tuple[Bar, float] | None, total: float) -> Bar:
+def _share(outer: tuple[Bar, float] | None, total: float | None) -> Bar:
     """Return a bar that advances a part of another one, or an invisible bar."""
-    if outer is None:
+    if outer is None or total is None:
         return Bar(lambda amount: None, lambda words: None)
     bar, scale = outer[0], outer[1] / max(total, 1e-300)
     return Bar(lambda amount: bar.advance(amount * scale), lambda words: None)
 
 
-def _tqdm(total: float, unit: str) -> Any:
+def _tqdm(total: float | None, unit: str) -> Any:
     """Return a bar of tqdm for standard error or the notebook, None if neither shows one."""
     options: dict[str, Any] = {"total": total, "delay": _DELAY, "leave": False}
     if unit:

@@ -110,6 +110,17 @@ def test_shown_on_a_terminal(monkeypatch, immediate):
     assert sys.stderr.getvalue().endswith("\r")
 
 
+def test_work_of_an_unknown_amount(monkeypatch, immediate):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_bar(None, True, " steps") as bar:
+        bar.advance(1)
+        time.sleep(0.11)
+        bar.advance(2)
+    assert "3.00 steps" in sys.stderr.getvalue()
+    with part_of(progress.Bar(print, print), 1.0), progress_bar(None, True) as bar:
+        bar.advance(1)
+
+
 def test_nothing_of_a_short_task(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     fill()

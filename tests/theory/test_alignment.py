@@ -227,10 +227,10 @@ def test_bad_input_is_named(call, message):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e100, 1e150])
+@pytest.mark.parametrize("scale", [1e-250, 1e-150, 1e150, 1e250])
 def test_cosines_do_not_depend_on_the_vectors_lengths(scale):
     mean = np.array([[0.3, 0.1], [1.0, -0.5]])
-    covariance = np.array([[[1.0, 0.5], [0.5, 1.0]], [[0.5, 0.0], [0.0, 2.0]]])
-    units = np.array([scale, 1.0])
-    scaled = expected_cosine(mean * units, covariance * units * units[:, None])
+    covariance = np.zeros((2, 2, 2))
+    covariance[:, 1, 1] = 1.0, 2.0
+    scaled = expected_cosine(mean * [scale, 1.0], covariance)
     assert scaled == pytest.approx(expected_cosine(mean, covariance), rel=1e-10)
