@@ -18,6 +18,7 @@ from typing import Any, overload
 from fastsched.devices import chosen_gpus
 from fastsched.errors import FastschedError, reject
 from fastsched.plan import Block, Plan, planned
+from fastsched.progress import Bar, progress_bar
 from fastsched.result import Result
 from fastsched.statistics import Statistics, merged
 from fastsched.store import Store, opened
@@ -25,7 +26,7 @@ from fastsched.study import Study
 from fastsched.sweep import Sweep
 from fastsched.sweep_result import SweepResult
 from fastsched.target import Limits, Target
-from fastsched.workers import Bar, Remote, Threads, Workers
+from fastsched.workers import Remote, Threads, Workers
 
 
 class RunFailed(FastschedError):
@@ -125,7 +126,7 @@ def run(
         a normal law, e.g. 0.95 for 1.96 standard errors. By default the targets are those of the
         standard errors themselves.
     progress : bool, default True
-        Show a progress bar, where the output is a terminal.
+        Show a progress bar on a terminal or in a notebook.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def run(
     with (
         keeping as blocks,
         _interrupts() as stop,
-        _progress_bar(plan.work, progress) as bar,
+        progress_bar(plan.work, progress, " updates") as bar,
         _workers(executor, plan, blocks, stop, bar) as workers,
     ):
         merger, error = _run_blocks(workers, plan, stop, bar, target)
@@ -267,24 +268,3 @@ def _interrupts() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-@contextlib.contextmanager
-def _progress_bar(work: int, show: bool) -> Iterator[Bar]:
-    """Yield a bar that worker threads may advance."""
-    if not show:
-        yield Bar(lambda updates: None, lambda words: None)
-        return
-    from tqdm.auto import tqdm
-
-    lock = threading.Lock()
-    # disable=None shows no bar where the output is not a terminal.
-    with tqdm(
-        total=work, unit=" updates", unit_scale=True, disable=None, delay=0.5, leave=False
-    ) as bar:
-
-        def advance(updates: int) -> None:
-            with lock:
-                bar.update(updates)
-
-        yield Bar(advance, lambda words: bar.set_postfix_str(words, refresh=False))

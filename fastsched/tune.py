@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, real, reject
 from fastsched.paths import changed, value_at
+from fastsched.progress import part_of, progress_bar
 from fastsched.result import Result
 from fastsched.run import run
 from fastsched.schedules import Schedule
@@ -21,6 +22,7 @@ from fastsched.sweep import sweep
 from fastsched.sweep_result import SweepResult
 
 _GRID = 9
+_EVALUATIONS = _GRID + 12 + 3  # as many as a search takes, roughly: the progress bar's full length
 
 # Parts of the distance between two points of the grid: where golden section ends, so that its
 # error is far below that of chance; how near a bound is at the bound; and over what the error's
@@ -110,8 +112,11 @@ def tune(
         A variable, taken after the last step; or a function of a `Result`.
     largest : bool, default False
         Whether the objective is to be large instead of small.
-    device, progress
+    device
         As for `fastsched.run`.
+    progress : bool, default True
+        Show one progress bar for all runs, with the best objective so far, on a terminal or in a
+        notebook.
 
     Returns
     -------
@@ -170,12 +175,14 @@ def tune(
 
     def evaluated(values: NDArray[np.float64]) -> SweepResult:
         members = sweep(study, {path: {repr(x): setting(x) for x in values.tolist()}})
-        result = run(members, device, progress=progress)
+        with part_of(bar, len(values)):
+            result = run(members, device)
         if not result.complete:
             raise KeyboardInterrupt
         for x in values.tolist():
             found = sign * outcome(x, result.member(repr(x)))
             tried[x] = found if math.isfinite(found) else math.inf
+        bar.say(f"{len(tried)} values, best {sign * min(tried.values()):.6g}")
         return result
 
     def cost(position: float) -> float:
@@ -185,37 +192,38 @@ def tune(
 
     grid = np.linspace(to_scale(low), to_scale(high), _GRID)
     spacing = grid[1] - grid[0]
-    evaluated(np.array([low, *map(to_value, grid[1:-1]), high]))
-    best = min(tried, key=tried.__getitem__)
-    if not math.isfinite(tried[best]):
-        raise FastschedError(
-            f"bounds = {bounds!r}: at every value tried trajectories diverge, or the objective is "
-            f"not a number"
+    with progress_bar(_EVALUATIONS, progress) as bar:
+        evaluated(np.array([low, *map(to_value, grid[1:-1]), high]))
+        best = min(tried, key=tried.__getitem__)
+        if not math.isfinite(tried[best]):
+            raise FastschedError(
+                f"bounds = {bounds!r}: at every value tried trajectories diverge, or the objective "
+                f"is not a number"
+            )
+        middle = to_scale(best)
+        minimize_scalar(
+            cost,
+            bounds=(max(middle - spacing, grid[0]), min(middle + spacing, grid[-1])),
+            method="bounded",
+            options={"xatol": _PRECISION * spacing},
         )
-    middle = to_scale(best)
-    minimize_scalar(
-        cost,
-        bounds=(max(middle - spacing, grid[0]), min(middle + spacing, grid[-1])),
-        method="bounded",
-        options={"xatol": _PRECISION * spacing},
-    )
-    value = min(tried, key=tried.__getitem__)
-    at_bound = min(abs(to_scale(value) - grid[0]), abs(to_scale(value) - grid[-1]))
-    error, unknown = math.nan, ""
-    if at_bound <= _AT_BOUND * spacing:
-        unknown = "the value lies at a bound"
-        warnings.warn(
-            f"tune: the best {path} lies at a bound of {bounds!r}", RuntimeWarning, stacklevel=2
-        )
-    elif not isinstance(objective, str):
-        unknown = "the objective is a function, not a mean over trajectories"
-    else:
-        step = _DIFFERENCE * spacing
-        # Near a bound the curvature is that of the nearest three values between the bounds.
-        center = min(max(to_scale(value), grid[0] + step), grid[-1] - step)
-        places = [to_value(center + k * step) for k in (-1, 0, 1)]
-        result = evaluated(np.array(places))
-        error, unknown = _position_error(result, objective, [tried[x] for x in places], step)
+        value = min(tried, key=tried.__getitem__)
+        at_bound = min(abs(to_scale(value) - grid[0]), abs(to_scale(value) - grid[-1]))
+        error, unknown = math.nan, ""
+        if at_bound <= _AT_BOUND * spacing:
+            unknown = "the value lies at a bound"
+            warnings.warn(
+                f"tune: the best {path} lies at a bound of {bounds!r}", RuntimeWarning, stacklevel=2
+            )
+        elif not isinstance(objective, str):
+            unknown = "the objective is a function, not a mean over trajectories"
+        else:
+            step = _DIFFERENCE * spacing
+            # Near a bound the curvature is that of the nearest three values between the bounds.
+            center = min(max(to_scale(value), grid[0] + step), grid[-1] - step)
+            places = [to_value(center + k * step) for k in (-1, 0, 1)]
+            result = evaluated(np.array(places))
+            error, unknown = _position_error(result, objective, [tried[x] for x in places], step)
     order = sorted(tried)
     return Tuned(
         value,

@@ -8,10 +8,11 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self
 
 from fastsched.errors import FastschedError, reject
 from fastsched.plan import Block, Plan, Runner, make_plan
+from fastsched.progress import Bar
 from fastsched.statistics import Statistics, block_statistics
 from fastsched.store import Store
 from fastsched.study import Study
@@ -20,13 +21,6 @@ from fastsched.sweep import Sweep
 # How often a block is tried elsewhere, and how long is waited before Ctrl-C is heeded.
 _TRIES = 3
 _PATIENCE = 0.1
-
-
-class Bar(NamedTuple):
-    """What is called with the coordinate updates that are done, and with a word about them."""
-
-    advance: Callable[[int], None]
-    say: Callable[[str], None]
 
 
 class Workers(Protocol):

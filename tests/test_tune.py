@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -138,3 +140,22 @@ def test_the_last_step_counts_though_it_was_not_asked_for():
 def test_bad_input(arguments, message):
     with pytest.raises(fs.FastschedError, match=message):
         fs.tune(*arguments, progress=False)
+
+
+def test_one_progress_bar_for_all_runs(monkeypatch):
+    from fastsched import progress
+
+    bars, done = [], []
+    bar = type("Tqdm", (contextlib.nullcontext,), {})()
+    bar.update, bar.n = done.append, 0
+    bar.set_postfix_str = lambda words, refresh: bars.append(words)
+
+    def made(total, unit):
+        bars.append(total)
+        return bar
+
+    monkeypatch.setattr(progress, "_tqdm", made)
+    tuned = fs.tune(study(0.5), "optimizer.lr", (0.01, 1.9))
+    assert bars[0] > 9
+    assert all(words.endswith(f"{tuned.objective:.6g}") for words in bars[-2:])
+    assert sum(done) == pytest.approx(len(tuned.values))

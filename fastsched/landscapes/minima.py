@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
+
+from fastsched.progress import progress_bar
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -49,21 +50,34 @@ class Minima:
 
 
 def find_minima(
-    landscape: Smooth, points: Iterable[Vector], scale: float, height: float, dim: int
+    landscape: Smooth,
+    points: Matrix,
+    scale: float,
+    height: float,
+    dim: int,
+    *,
+    progress: bool = True,
 ) -> Minima:
     """Return the minima that descents from some points end in.
 
     Parameters
     ----------
     landscape : Smooth
-    points : vectors of shape (d,)
+    points : array of shape (n, d)
     scale, height : float
         A length over which the landscape varies, and by how much it does.
     dim : int
         The number of coordinates d.
+    progress : bool, default True
+        Show a progress bar on a terminal or in a notebook.
     """
-    descents = (_descend(landscape, point, scale, height) for point in points)
-    found = [minimum for minimum in descents if minimum is not None]
+    found = []
+    with progress_bar(len(points), progress) as bar:
+        for point in points:
+            minimum = _descend(landscape, point, scale, height)
+            if minimum is not None:
+                found.append(minimum)
+            bar.advance(1)
     found.sort(key=lambda minimum: minimum[0])
     kept: list[tuple[float, Vector, Vector]] = []
     for minimum in found:

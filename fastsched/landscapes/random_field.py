@@ -345,7 +345,7 @@ class RandomField(Coupled):
         field = self.frequencies.T @ (cosines * (self.frequencies @ v))
         return self.confinement * v - self._height * field
 
-    def minima(self, starts: int = 100, seed: int = 0) -> Minima:
+    def minima(self, starts: int = 100, seed: int = 0, *, progress: bool = True) -> Minima:
         """Return the local minima that descents from random points end in.
 
         Parameters
@@ -356,6 +356,8 @@ class RandomField(Coupled):
             complete once more of them find nothing new, which in many dimensions is never.
         seed : int, default 0
             Of these points.
+        progress : bool, default True
+            Show a progress bar on a terminal or in a notebook.
 
         Raises
         ------
@@ -370,4 +372,5 @@ class RandomField(Coupled):
         points = spread * np.random.Generator(np.random.Philox(key)).standard_normal(
             (starts, self.dim)
         )
-        return find_minima(self, points, self.length_scale, self.amplitude, self.dim)
+        scale, height = self.length_scale, self.amplitude
+        return find_minima(self, points, scale, height, self.dim, progress=progress)

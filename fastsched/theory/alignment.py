@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsched.errors import array, integer, real, reject
 from fastsched.landscapes.base import scalar_or_vector
+from fastsched.progress import progress_bar
 from fastsched.theory.rule import LinearRule
 from fastsched.theory.stability import checked_spectrum
 
@@ -51,7 +52,7 @@ def expected_inner_product(mean: ArrayLike, covariance: ArrayLike) -> float:
     return float(np.sum(c[:, 0, 1] + m[:, 0] * m[:, 1]))
 
 
-def expected_cosine(mean: ArrayLike, covariance: ArrayLike) -> float:
+def expected_cosine(mean: ArrayLike, covariance: ArrayLike, *, progress: bool = True) -> float:
     r"""Return the expected cosine of the angle between two jointly Gaussian vectors.
 
     Coordinates are independent of each other; a covariance may be singular or zero.
@@ -62,6 +63,8 @@ def expected_cosine(mean: ArrayLike, covariance: ArrayLike) -> float:
         Mean of each coordinate of the two vectors.
     covariance : array of shape (d, 2, 2)
         Covariance of each coordinate of the first with that of the second vector.
+    progress : bool, default True
+        Show a progress bar on a terminal or in a notebook.
 
     Returns
     -------
@@ -95,24 +98,21 @@ def expected_cosine(mean: ArrayLike, covariance: ArrayLike) -> float:
     0.333333333
     """
     m, c = _gaussian(mean, covariance)
-    square = np.sum(m**2 + np.diagonal(c, axis1=1, axis2=2), axis=0)
-    if np.any(square == 0):
+    largest = np.maximum(np.abs(m), np.sqrt(np.diagonal(c, axis1=1, axis2=2))).max(axis=0)
+    if np.any(largest == 0):
         reject("mean", mean, "such that neither vector is surely zero")
-    root = np.sqrt(square)
+    m, c = m / largest, c / largest[:, None] / largest
+    root = np.sqrt(np.sum(m**2 + np.diagonal(c, axis1=1, axis2=2), axis=0))
     m, c = m / root, c / (root[:, None] * root)
     first, first_weight = _nodes(m[:, 0], c[:, 0, 0])
     second, second_weight = _nodes(m[:, 1], c[:, 1, 1])
-    cosine = _tilted_sum(
-        m[:, 0].copy(),
-        m[:, 1].copy(),
-        c[:, 0, 0].copy(),
-        c[:, 1, 1].copy(),
-        c[:, 0, 1].copy(),
-        first,
-        first_weight,
-        second,
-        second_weight,
-    )
+    parts = (m[:, 0], m[:, 1], c[:, 0, 0], c[:, 1, 1], c[:, 0, 1])
+    law = [part.copy() for part in parts]
+    cosine = 0.0
+    with progress_bar(len(first), progress) as bar:
+        for s, weight in zip(first, first_weight, strict=True):
+            cosine += weight * _tilted_sum(*law, s, second, second_weight)
+            bar.advance(1)
     return min(max(float(cosine), -1.0), 1.0)
 
 
@@ -274,7 +274,7 @@ def _gaussian(
     m = _shaped("mean", mean, (len(m), 2))
     c = _shaped("covariance", covariance, (len(m), 2, 2))
     variance = np.diagonal(c, axis1=1, axis2=2)
-    bound = np.sqrt(np.maximum(variance, 0).prod(axis=1))
+    bound = np.sqrt(np.maximum(variance, 0)).prod(axis=1)
     if (
         variance.min() < 0
         or np.any(np.abs(c[:, 0, 1]) > bound * (1 + 1e-9))
@@ -306,25 +306,23 @@ def _nodes(
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _tilted_sum(m1, m2, c11, c22, c12, first, first_weight, second, second_weight):
-    """Return the sum over nodes (s, t) of sum_i (V_i,12 + n_i1 n_i2) prod_j w_j."""
+def _tilted_sum(m1, m2, c11, c22, c12, s, second, second_weight):
+    """Return the sum over nodes t of sum_i (V_i,12 + n_i1 n_i2) prod_j w_j."""
     determinant = np.maximum(c11 * c22 - c12 * c12, 0.0)
     pull1, pull2 = c22 * m1 - c12 * m2, c11 * m2 - c12 * m1
     total = 0.0
-    for a in range(first.shape[0]):
-        s = first[a]
-        for b in range(second.shape[0]):
-            t = second[b]
-            inner, exponent, product = 0.0, 0.0, 1.0
-            for i in range(m1.shape[0]):
-                scale = 1 + 2 * (s * c11[i] + t * c22[i]) + 4 * s * t * determinant[i]
-                n1, n2 = (m1[i] + 2 * t * pull1[i]) / scale, (m2[i] + 2 * s * pull2[i]) / scale
-                inner += c12[i] / scale + n1 * n2
-                exponent += s * m1[i] * n1 + t * m2[i] * n2
-                product *= scale
-                if product > _LARGEST_PRODUCT:
-                    exponent += math.log(product) / 2
-                    product = 1.0
-            exponent += math.log(product) / 2
-            total += first_weight[a] * second_weight[b] * inner * math.exp(-exponent)
+    for b in range(second.shape[0]):
+        t = second[b]
+        inner, exponent, product = 0.0, 0.0, 1.0
+        for i in range(m1.shape[0]):
+            scale = 1 + 2 * (s * c11[i] + t * c22[i]) + 4 * s * t * determinant[i]
+            n1, n2 = (m1[i] + 2 * t * pull1[i]) / scale, (m2[i] + 2 * s * pull2[i]) / scale
+            inner += c12[i] / scale + n1 * n2
+            exponent += s * m1[i] * n1 + t * m2[i] * n2
+            product *= scale
+            if product > _LARGEST_PRODUCT:
+                exponent += math.log(product) / 2
+                product = 1.0
+        exponent += math.log(product) / 2
+        total += second_weight[b] * inner * math.exp(-exponent)
     return total

@@ -56,8 +56,8 @@ def last_iterate_bound(
     >>> round(last_iterate_bound(Linear(0.09725521, 100).values(100)), 8)
     0.20360842
     """
-    initial, noise = _parts(rates, distance, gradient_norms)
-    return initial + noise
+    initial, noise = _roots(rates, distance, gradient_norms)
+    return initial * initial + noise * noise
 
 
 def tuned_bound(
@@ -89,26 +89,31 @@ def tuned_bound(
     >>> tuned_bound(np.ones(100)).bound > tuned_bound(Linear(1.0, 100).values(100)).bound
     True
     """
-    initial, noise = _parts(shape, distance, gradient_norms)
+    initial, noise = _roots(shape, distance, gradient_norms)
     if noise == 0:
         reject("gradient_norms", gradient_norms, "positive somewhere")
-    return TunedBound(math.sqrt(initial / noise), 2 * math.sqrt(initial * noise))
+    return TunedBound(initial / noise, 2 * initial * noise)
 
 
-def _parts(rates: ArrayLike, distance: float, gradient_norms: ArrayLike) -> tuple[float, float]:
-    """Return the term of the starting distance, and those of the gradients."""
+def _roots(rates: ArrayLike, distance: float, gradient_norms: ArrayLike) -> tuple[float, float]:
+    """Return the roots of the term of the starting distance, and of those of the gradients."""
     eta = array("rates", rates, ndim=(1,), allowed="a vector of learning rates")
     if np.min(eta) < 0 or eta[-1] == 0:
         reject("rates", rates, "at least 0, and the last positive")
     norms = array("gradient_norms", gradient_norms, ndim=(0, 1), allowed="a number or a vector")
     if np.min(norms) < 0 or (norms.ndim and norms.shape != eta.shape):
         reject("gradient_norms", gradient_norms, f"at least 0, and a number or {eta.shape}")
-    square = real("distance", distance, above=0) ** 2
-    left = _suffix_sums(eta)
-    energy = _suffix_sums((eta * norms) ** 2)
+    length = real("distance", distance, above=0)
+    # In units of the largest rate and of the largest step.
+    unit = float(np.max(eta))
+    eta = eta / unit
+    largest = float(np.max(eta * norms))
+    steps = eta * norms / largest if largest > 0 else eta * norms
+    left, energy = _suffix_sums(eta), _suffix_sums(steps**2)
     tail = 0.5 * float(np.sum(eta[:-1] / left[1:] * energy[:-1] / left[:-1]))
     total = 2 * float(left[0])
-    return square / total, float(energy[0]) / total + tail
+    initial = length / math.sqrt(total) / math.sqrt(unit)
+    return initial, largest * math.sqrt(unit) * math.sqrt(float(energy[0]) / total + tail)
 
 
 def _suffix_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -118,8 +118,12 @@ def sde_passage_time(potential: Function, start: float, level: float, temperatur
         whole = np.sum(weights * np.exp(lowest - exponent(y)), axis=1, keepdims=True)
         inner += np.cumsum(whole, axis=0) - whole
         above = edges[:-1] >= x0
-        outer = weights[above] * np.exp(exponent(y[above]) - lowest)
-        return float(np.sum(outer * inner[above])) / scale
+        heights = exponent(y[above])
+        highest = heights.max()
+        outer = weights[above] * np.exp(heights - highest)
+        with np.errstate(over="ignore"):
+            climb = np.exp(highest - lowest)
+            return float(climb * (np.sum(outer * inner[above]) / scale))
 
     low, panels = x0 - (b - x0), 16
     previous = 0.0
@@ -202,7 +206,7 @@ def eyring_kramers_time(
     Returns
     -------
     float
-        In units of time, 1/eta updates.
+        In units of time, 1/eta updates; infinite above the largest double.
 
     Raises
     ------
@@ -235,7 +239,9 @@ def eyring_kramers_time(
         )
     height = real("barrier", barrier, above=0) / real("temperature", temperature, above=0)
     ratio = math.fsum(np.log(np.abs(saddle))) - math.fsum(np.log(inside))
-    return 2 * math.pi / -float(saddle[0]) * math.exp(ratio / 2 + height)
+    prefactor = math.log(2 * math.pi) - math.log(-float(saddle[0]))
+    with np.errstate(over="ignore"):
+        return float(np.exp(prefactor + ratio / 2 + height))
 
 
 def _symmetric(name: str, value: ArrayLike) -> Array:

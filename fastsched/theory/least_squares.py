@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsched.errors import LARGEST_SQUARED, array, integer, real, reject
+from fastsched.memory import require_memory
 from fastsched.optimizers import Optimizer
+from fastsched.progress import progress_bar
+from fastsched.theory.law import mean_and_std
 from fastsched.theory.moments import Dynamics, map_moments
 from fastsched.theory.rule import linear_rule
 
@@ -19,6 +22,8 @@ def least_squares_risk(
     batch_size: ArrayLike = 1,
     label_noise: float = 0.0,
     target: ArrayLike = 0.0,
+    *,
+    progress: bool = True,
 ) -> NDArray[np.float64]:
     r"""Return the expected population risk of one-pass least squares after every step.
 
@@ -42,6 +47,8 @@ def least_squares_risk(
         Standard deviation of the labels' noise.
     target : float or array of shape (d,), default 0
         The minimum; it matters with weight decay only.
+    progress : bool, default True
+        Show a progress bar on a terminal or in a notebook.
 
     Returns
     -------
@@ -92,9 +99,13 @@ def least_squares_risk(
     def risk(
         part: slice, means: NDArray[np.float64], covariances: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        return (means[:, 0] ** 2 + covariances[:, 0, 0]) @ features[part] / 2
+        return mean_and_std(features[part], means[:, 0], covariances[:, 0, 0])[0]
 
-    return sum(map_moments(dynamics, np.arange(steps + 1), risk), np.zeros(steps + 1))
+    order = dynamics.rule.order
+    require_memory(8 * (steps + 1) * len(features) * (order + order**2), "steps or spectrum")
+    with progress_bar(dynamics.work, progress) as bar:
+        parts = map_moments(dynamics, np.arange(steps + 1), risk, advance=bar.advance)
+        return sum(parts, np.zeros(steps + 1))
 
 
 def volterra_risk(
@@ -104,6 +115,8 @@ def volterra_risk(
     steps: int,
     batch_size: int = 1,
     label_noise: float = 0.0,
+    *,
+    progress: bool = True,
 ) -> NDArray[np.float64]:
     r"""Return the expected population risk of one-pass SGD at a constant rate, by convolution.
 
@@ -115,6 +128,8 @@ def volterra_risk(
         The learning rate eta.
     batch_size : int, default 1
         Samples of each step.
+    progress : bool, default True
+        Show a progress bar on a terminal or in a notebook.
 
     Returns
     -------
@@ -148,12 +163,14 @@ def volterra_risk(
     steps = integer("steps", steps, minimum=1)
     noise = real("label_noise", label_noise, minimum=0, maximum=LARGEST_SQUARED) ** 2 / 2
     decay = 1 - 2 * eta * features + (eta * features) ** 2 * (1 + 1 / batch)
-    powers = decay ** np.arange(steps + 1)[:, None]
-    forcing = powers @ (features * start**2) / 2
-    kernel = powers @ features**2 * (eta**2 / batch)
-    risk = forcing.copy()
-    for t in range(1, steps + 1):
-        risk[t] += kernel[t - 1 :: -1] @ (risk[:t] + noise)
+    forcing, kernel, risk = np.empty(steps + 1), np.empty(steps + 1), np.empty(steps + 1)
+    first, second = features * start**2 / 2, features**2 * (eta**2 / batch)
+    with progress_bar(steps, progress) as bar, np.errstate(over="ignore", invalid="ignore"):
+        for t in range(steps + 1):
+            forcing[t], kernel[t] = np.sum(first), np.sum(second)
+            risk[t] = forcing[t] + kernel[:t][::-1] @ (risk[:t] + noise)
+            first, second = decay * first, decay * second
+            bar.advance(1)
     return risk
 
 

@@ -9,8 +9,8 @@ cost O(log steps). Arrays have the coordinates innermost, for the compiler's vec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,19 +18,31 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.parallel import Check, ordered_map
 from fastsched.theory.rule import LinearRule
 
 # Coordinates of a block: few enough for the first-level cache; fewer with many records.
 _LARGEST_BLOCK = 256
+_FEWEST_BLOCKS = 16
 _BLOCK_BYTES = 2**26
 
 # A squaring and an application of its map cost as much as a few steps.
 _SHORTEST_JUMP = 32
+_JUMP_COST = 64
+
+# Multiplications of a call, a tenth of a second: the delay of Ctrl-C.
+_LARGEST_CALL = 1e8
 
 T = TypeVar("T")
 Use = Callable[[slice, NDArray[np.float64], NDArray[np.float64]], T]
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_jit
+def _times(a, b):
+    """Return a b, and 0 where one is 0 even if the other has overflowed."""
+    return 0.0 if a == 0 or b == 0 else a * b
 
 
 @_jit
@@ -56,7 +68,7 @@ def _transform_vector(matrix, vector, offset, work):
             work[a, 0, i] = offset[a, i]
         for b in range(n):
             for i in range(dim):
-                work[a, 0, i] += matrix[a, b, i] * vector[b, i]
+                work[a, 0, i] += _times(matrix[a, b, i], vector[b, i])
     for a in range(n):
         for i in range(dim):
             vector[a, i] = work[a, 0, i]
@@ -69,17 +81,17 @@ def _transform_form(matrix, form, added, work):
     for a in range(n):
         for b in range(n):
             for i in range(dim):
-                work[a, b, i] = matrix[a, 0, i] * form[0, b, i]
+                work[a, b, i] = _times(matrix[a, 0, i], form[0, b, i])
             for c in range(1, n):
                 for i in range(dim):
-                    work[a, b, i] += matrix[a, c, i] * form[c, b, i]
+                    work[a, b, i] += _times(matrix[a, c, i], form[c, b, i])
     for a in range(n):
         for b in range(a + 1):
             for i in range(dim):
-                form[a, b, i] = added[a, b, i] + work[a, 0, i] * matrix[b, 0, i]
+                form[a, b, i] = added[a, b, i] + _times(work[a, 0, i], matrix[b, 0, i])
             for c in range(1, n):
                 for i in range(dim):
-                    form[a, b, i] += work[a, c, i] * matrix[b, c, i]
+                    form[a, b, i] += _times(work[a, c, i], matrix[b, c, i])
         for b in range(a):
             for i in range(dim):
                 form[b, a, i] = form[a, b, i]
@@ -92,10 +104,10 @@ def _square(matrix, work):
     for a in range(n):
         for b in range(n):
             for i in range(dim):
-                work[a, b, i] = matrix[a, 0, i] * matrix[0, b, i]
+                work[a, b, i] = _times(matrix[a, 0, i], matrix[0, b, i])
             for c in range(1, n):
                 for i in range(dim):
-                    work[a, b, i] += matrix[a, c, i] * matrix[c, b, i]
+                    work[a, b, i] += _times(matrix[a, c, i], matrix[c, b, i])
     for a in range(n):
         for b in range(n):
             for i in range(dim):
@@ -126,11 +138,14 @@ def _streaming_noise(spectrum, label_variance, mean, covariance, variance):
         variance[i] = spectrum[i] * second
         total += variance[i]
     for i in range(spectrum.shape[0]):
-        variance[i] = spectrum[i] * (variance[i] + total)
+        noise = spectrum[i] * (variance[i] + total)
+        variance[i] = noise if spectrum[i] != 0 else 0.0
 
 
 @_jit
 def _propagate(
+    place,
+    most,
     lengths,
     base,
     slope,
@@ -147,54 +162,59 @@ def _propagate(
     means,
     covariances,
 ):
-    """Take all steps, and copy the moments to means[k], covariances[k] at step record[k].
+    """Apply up to `most` maps, and copy the moments to means[k], covariances[k] at step record[k].
 
-    With label_variance >= 0 the noise is that of one-pass least squares, else `variance`.
+    With label_variance >= 0 the noise is that of one-pass least squares, else `variance`. `place`
+    holds the stretch, its steps that are left, the steps taken and the records made, between
+    calls. Return whether all records are made.
     """
     n, dim = mean.shape
     streaming = label_variance >= 0
     matrix, covariance_added = np.empty((n, n, dim)), np.empty((n, n, dim))
     offset, work = np.empty((n, dim)), np.empty((n, n, dim))
-    t, k = 0, 0
-    for s in range(-1, lengths.shape[0]):
-        left = 0 if s < 0 else lengths[s]
-        while True:
-            while k < record.shape[0] and record[k] == t:
-                for a in range(n):
+    s, left, t, k = place
+    while True:
+        while k < record.shape[0] and record[k] == t:
+            for a in range(n):
+                for i in range(dim):
+                    means[k, a, i] = mean[a, i]
+                for b in range(n):
                     for i in range(dim):
-                        means[k, a, i] = mean[a, i]
-                    for b in range(n):
-                        for i in range(dim):
-                            covariances[k, a, b, i] = covariance[a, b, i]
-                k += 1
-            if left == 0:
-                break
-            if k == record.shape[0]:
-                return
-            steps = min(left, record[k] - t)
-            left -= steps
-            t += steps
-            jump = steps >= shortest_jump and not streaming
-            for _ in range(1 if jump else steps):
-                if streaming:
-                    _streaming_noise(curvature, label_variance, mean, covariance, variance)
-                _build(
-                    base[s],
-                    slope[s],
-                    shift[s],
-                    noise[s],
-                    curvature,
-                    variance,
-                    origin,
-                    matrix,
-                    offset,
-                    covariance_added,
-                )
-                if jump:
-                    _jump(steps, mean, covariance, matrix, offset, covariance_added, work)
-                else:
-                    _transform_vector(matrix, mean, offset, work)
-                    _transform_form(matrix, covariance, covariance_added, work)
+                        covariances[k, a, b, i] = covariance[a, b, i]
+            k += 1
+        if most <= 0 or k == record.shape[0]:
+            place[0], place[1], place[2], place[3] = s, left, t, k
+            return k == record.shape[0]
+        if left == 0:
+            s += 1
+            left = lengths[s]
+        steps = min(left, record[k] - t)
+        jump = steps >= shortest_jump and not streaming
+        if not jump:
+            steps = min(steps, most)
+        left -= steps
+        t += steps
+        most -= _JUMP_COST if jump else steps
+        for _ in range(1 if jump else steps):
+            if streaming:
+                _streaming_noise(curvature, label_variance, mean, covariance, variance)
+            _build(
+                base[s],
+                slope[s],
+                shift[s],
+                noise[s],
+                curvature,
+                variance,
+                origin,
+                matrix,
+                offset,
+                covariance_added,
+            )
+            if jump:
+                _jump(steps, mean, covariance, matrix, offset, covariance_added, work)
+            else:
+                _transform_vector(matrix, mean, offset, work)
+                _transform_form(matrix, covariance, covariance_added, work)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,11 +259,17 @@ class Dynamics:
 
 
 def map_moments(
-    dynamics: Dynamics, record: NDArray[np.int64], use: Use[T], *, jumps: bool = True
-) -> Iterator[T]:
+    dynamics: Dynamics,
+    record: NDArray[np.int64],
+    use: Use[T],
+    *,
+    jumps: bool = True,
+    advance: Callable[[float], None] | None = None,
+) -> Generator[T, None, None]:
     """Yield what `use` makes of the exact moments of the state, block by block of coordinates.
 
-    Blocks of independent coordinates are computed and used in parallel.
+    Blocks of independent coordinates are computed and used in parallel. They do not depend on the
+    number of threads.
 
     Parameters
     ----------
@@ -252,26 +278,32 @@ def map_moments(
         Increasing steps, 0 being the start.
     use : function
         Takes the slice of a block's m coordinates, the means of their states at the recorded
-        steps, shape (records, n, m), and the covariances, shape (records, n, n, m).
+        steps, shape (records, n, m), and the covariances, shape (records, n, n, m). Moments that
+        overflow are infinite; the mean is NaN where its sign is lost with momentum.
     jumps : bool, default True
         Whether stretches are jumped over; without, every step is taken.
+    advance : function, optional
+        Called in any thread with the work that was done, which adds up to `dynamics.work`.
     """
     rule, dim = dynamics.rule, len(dynamics.curvature)
     n = rule.order
     noise = dynamics.noise_variance
-    threads = numba.get_num_threads()
     block = dim
     if noise is not None:
         fitting = _BLOCK_BYTES // (8 * len(record) * n * (n + 1))
-        block = max(8, min(_LARGEST_BLOCK, fitting, -(-dim // threads)))
+        block = max(8, min(_LARGEST_BLOCK, fitting, -(-dim // _FEWEST_BLOCKS)))
     start = np.array(dynamics.start or (1.0,) + (0.0,) * (n - 1))
     steps = np.ascontiguousarray(record, dtype=np.int64)
+    coordinate_step = dynamics.work / (max(1.0, float(steps[-1])) * dim)
 
-    def compute(first: int) -> T:
+    def compute(first: int, check: Check) -> T:
         part = slice(first, min(first + block, dim))
         size = part.stop - first
         means, covariances = np.empty((len(steps), n, size)), np.empty((len(steps), n, n, size))
-        _propagate(
+        place = np.array([-1, 0, 0, 0])
+        arguments = (
+            place,
+            max(1, int(_LARGEST_CALL / (size * 3 * n**3))),
             rule.lengths,
             rule.base,
             rule.slope,
@@ -288,11 +320,18 @@ def map_moments(
             means,
             covariances,
         )
+        complete = False
+        while not complete:
+            check()
+            before = int(place[2])
+            complete = _propagate(*arguments)
+            if advance is not None:
+                advance((int(place[2]) - before) * size * coordinate_step)
+        # A covariance is NaN where infinities of opposite signs met.
+        covariances[np.isnan(covariances)] = np.inf
         return use(part, means, covariances)
 
     blocks = range(0, dim, block)
-    if len(blocks) == 1:
-        yield compute(0)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(compute, blocks)
+    threads = min(numba.get_num_threads(), len(blocks))
+    with contextlib.closing(ordered_map(compute, blocks, threads)) as results:
+        yield from results

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import numba
+import math
+import warnings
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsched.errors import array, integer, real, reject
+from fastsched.errors import integer, real, reject
 from fastsched.landscapes import Quadratic
+from fastsched.progress import Bar, progress_bar
 from fastsched.schedules import Table
+from fastsched.theory.horizon import Horizon
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_STARTS = 5
+_CORRECTIONS = 30
+_LARGEST_EVALUATIONS = 4000  # of a start
+_TYPICAL_EVALUATIONS = 100
 
 
 def chebyshev_rates(smallest: float, largest: float, steps: int) -> NDArray[np.float64]:
@@ -123,16 +131,23 @@ def greedy_schedule(landscape: Quadratic, steps: int, batch_size: ArrayLike = 1)
     >>> greedy_schedule(Quadratic([1.0], noise=1.0), steps=3).values(3).tolist()  # 1/(1/p + t)
     [0.5, 0.3333333333333333, 0.25]
     """
-    h, noise, second, n = _problem(landscape, steps, batch_size)
-    rates = np.empty(n)
-    for t in range(n):
-        drift = h**2 * second
-        rates[t] = np.sum(drift) / np.sum(h * (drift + noise[t]))
-        second = (1 - rates[t] * h) ** 2 * second + rates[t] ** 2 * noise[t]
-    return Table(rates)
+    return Table(_greedy_rates(Horizon.of(landscape, steps, batch_size)))
 
 
-def optimal_schedule(landscape: Quadratic, steps: int, batch_size: ArrayLike = 1) -> Table:
+def _greedy_rates(problem: Horizon) -> NDArray[np.float64]:
+    h, second = problem.curvature, problem.start
+    rates = np.empty(problem.steps)
+    for t, size in enumerate(problem.batch_sizes):
+        drift, noise = h**2 * second, problem.noise / size
+        cost = np.sum(h * (drift + noise))
+        rates[t] = np.sum(drift) / cost if cost > 0 else 0.0
+        second = (1 - rates[t] * h) ** 2 * second + rates[t] ** 2 * noise
+    return rates * problem.unit
+
+
+def optimal_schedule(
+    landscape: Quadratic, steps: int, batch_size: ArrayLike = 1, *, progress: bool = True
+) -> Table:
     """Return the schedule of plain SGD with the smallest expected loss at the horizon.
 
     Parameters
@@ -141,23 +156,34 @@ def optimal_schedule(landscape: Quadratic, steps: int, batch_size: ArrayLike = 1
     steps : int
         The horizon, at least 1.
     batch_size : int or array of shape (steps,), default 1
+    progress : bool, default True
+        Show a progress bar with the evaluations and the loss so far, on a terminal or in a
+        notebook.
 
     Returns
     -------
     Table
         The rates: a local minimum over all sequences of non-negative rates, found from the
-        greedy schedule and from constant and linear ones.
+        greedy schedule and from constant and linear ones. After Ctrl-C the best rates so far.
+
+    Warns
+    -----
+    RuntimeWarning
+        Ctrl-C interrupted the search.
 
     Raises
     ------
     FastschedError
-        A parameter is out of range or of the wrong shape.
+        A parameter is out of range or of the wrong shape, or the memory does not suffice.
+    KeyboardInterrupt
+        On Ctrl-C before the first evaluation has ended.
 
     Notes
     -----
-    The recursion s' = (1 - eta h)^2 s + eta^2 c/B is differentiated by its adjoint, at the cost
-    of one more sweep, and minimised by L-BFGS-B over the square roots of the rates. Source: Zhang
-    et al., NeurIPS 2019, arXiv:1907.04164, section 4.3, which optimises piecewise constant rates.
+    The recursion s' = (1 - eta h)^2 s + eta^2 c/B is differentiated by its adjoint, from
+    checkpoints at every sqrt(steps)-th step, at the cost of two more sweeps, and minimised by
+    L-BFGS-B over the square roots of the rates. Source: Zhang et al., NeurIPS 2019,
+    arXiv:1907.04164, section 4.3, which optimises piecewise constant rates.
 
     Examples
     --------
@@ -166,66 +192,91 @@ def optimal_schedule(landscape: Quadratic, steps: int, batch_size: ArrayLike = 1
     >>> rates.round(6).tolist()
     [0.5, 0.333333, 0.25]
     """
-    from scipy import optimize
+    problem = Horizon.of(landscape, steps, batch_size)
+    # L-BFGS keeps two vectors for each of its corrections, and some more.
+    problem.require_memory(2 * _CORRECTIONS + 20)
+    search = _Search(problem)
+    try:
+        with progress_bar(_STARTS, progress) as bar:
+            search.run(bar)
+    except KeyboardInterrupt:
+        if not math.isfinite(search.loss):
+            raise
+        warnings.warn(
+            f"optimal_schedule: interrupted after {search.evaluations} evaluations; these are "
+            f"the best rates so far",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return search.table()
 
-    h, noise, second, n = _problem(landscape, steps, batch_size)
 
-    def objective(roots: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        loss, gradient = _loss_and_gradient(roots**2, h, second, noise)
+class _Search:
+    """Minimisation of the loss at the horizon over the square roots of the rates.
+
+    Attributes
+    ----------
+    best : array of shape (steps,)
+        The rates of the least loss so far.
+    loss : float
+        That loss, infinite before the first evaluation.
+    evaluations : int
+    """
+
+    def __init__(self, problem: Horizon) -> None:
+        self.best = np.zeros(problem.steps)
+        self.loss = math.inf
+        self.evaluations = 0
+        self._problem = problem
+
+    def table(self) -> Table:
+        """Return the best rates so far."""
+        return Table(self.best * self._problem.unit)
+
+    def run(self, bar: Bar) -> None:
+        """Search from every start; each fills one unit of the bar."""
+        n = self._problem.steps
+        edge, fade = 1 / np.max(self._problem.curvature), 1 - np.arange(n) / n
+        starts = [_greedy_rates(self._problem) / self._problem.unit]
+        starts += [scale * edge * shape for scale in (1.0, 0.1) for shape in (np.ones(n), fade)]
+        options = {
+            "maxiter": _LARGEST_EVALUATIONS // 2,
+            "maxfun": _LARGEST_EVALUATIONS,
+            "maxcor": _CORRECTIONS,
+            "ftol": 1e-15,
+            "gtol": 1e-10,
+        }
+
+        for k, start in enumerate(starts):
+            self._descend(start, options, bar, f"start {k + 1} of {_STARTS}")
+
+    def _descend(
+        self, start: NDArray[np.float64], options: dict[str, Any], bar: Bar, place: str
+    ) -> None:
+        from scipy import optimize
+
+        shares = [0.0]
+
+        def objective(roots: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            value = self._objective(roots)
+            loss = self.loss * self._problem.loss_unit
+            bar.say(f"{place}, {self.evaluations} evaluations, loss {loss:.6g}")
+            # The number of evaluations that a start takes is not known.
+            shares.append(1 - 1 / (1 + len(shares) / _TYPICAL_EVALUATIONS))
+            bar.advance(shares[-1] - shares[-2])
+            return value
+
+        optimize.minimize(objective, np.sqrt(start), jac=True, method="L-BFGS-B", options=options)
+        bar.advance(1 - shares[-1])
+
+    def _objective(self, roots: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the logarithm of the loss and its gradient; keep the best rates."""
+        rates = roots**2
+        loss, gradient = self._problem.loss_and_gradient(rates)
+        self.evaluations += 1
         if not np.all(np.isfinite(gradient)):
-            return np.log(np.finfo(np.float64).max), np.zeros_like(roots)
+            return math.log(np.finfo(np.float64).max), np.zeros_like(roots)
+        if loss < self.loss:
+            self.best, self.loss = rates, loss
         scale = max(loss, 1e-300)
-        return np.log(scale), 2 * roots * gradient / scale
-
-    edge = 1 / np.max(h)
-    fade = 1 - np.arange(n) / n
-    starts = [greedy_schedule(landscape, n, batch_size).values(n)]
-    starts += [scale * edge * shape for scale in (1.0, 0.1) for shape in (np.ones(n), fade)]
-    options = {"maxiter": 2000, "maxfun": 4000, "maxcor": 30, "ftol": 1e-15, "gtol": 1e-10}
-    found = [
-        optimize.minimize(objective, np.sqrt(s), jac=True, method="L-BFGS-B", options=options)
-        for s in starts
-    ]
-    return Table(min(found, key=lambda f: f.fun).x ** 2)
-
-
-@_jit
-def _loss_and_gradient(rates, h, start, noise):
-    """Return the expected loss after all steps and its derivative by every rate."""
-    steps, dim = noise.shape
-    path = np.empty((steps + 1, dim))
-    for i in range(dim):
-        path[0, i] = start[i]
-    for t in range(steps):
-        for i in range(dim):
-            keep = 1 - rates[t] * h[i]
-            path[t + 1, i] = keep * keep * path[t, i] + rates[t] * rates[t] * noise[t, i]
-    loss = 0.0
-    adjoint = np.empty(dim)
-    for i in range(dim):
-        loss += 0.5 * h[i] * path[steps, i]
-        adjoint[i] = 0.5 * h[i]
-    gradient = np.zeros(steps)
-    for t in range(steps - 1, -1, -1):
-        for i in range(dim):
-            keep = 1 - rates[t] * h[i]
-            slope = rates[t] * noise[t, i] - keep * h[i] * path[t, i]
-            gradient[t] += 2 * adjoint[i] * slope
-            adjoint[i] *= keep * keep
-    return loss, gradient
-
-
-def _problem(
-    landscape: Quadratic, steps: int, batch_size: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int]:
-    """Return curvatures, noise variance of every step, starting second moments, and steps."""
-    if not isinstance(landscape, Quadratic):
-        reject("landscape", landscape, "a Quadratic")
-    n = integer("steps", steps, minimum=1)
-    sizes = array("batch_size", batch_size, ndim=(0, 1), allowed="an integer or one for each step")
-    if np.min(sizes) < 1 or (sizes.ndim and sizes.shape != (n,)):
-        reject("batch_size", batch_size, f"at least 1, and a number or of shape ({n},)")
-    mean, std = landscape.start_moments()
-    noise = landscape.noise_std**2 / np.broadcast_to(sizes, (n,))[:, None]
-    second = (mean - landscape.origin()) ** 2 + std**2
-    return landscape.eigenvalues.copy(), noise, second, n
+        return math.log(scale), 2 * roots * gradient / scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import special, stats
 
 from fastsched.errors import FastschedError, NoExactTheory, integer, real, reject
 from fastsched.landscapes import Quadratic
+from fastsched.progress import progress_bar
 from fastsched.study import Study
 from fastsched.theory.rule import linear_rule
 from fastsched.theory.stability import checked_momentum
@@ -148,7 +150,9 @@ def _alternating(mu: float, a: float) -> Overshoot:
         t += 2
 
 
-def overshoot_probability(study: Study, axis: int = 0, steps: int | None = None) -> float:
+def overshoot_probability(
+    study: Study, axis: int = 0, steps: int | None = None, *, progress: bool = True
+) -> float:
     r"""Return the exact probability that a trajectory crosses the minimum along an axis.
 
     A crossing is a step 1 <= t <= steps with x_t x_0 < 0, where x is the displacement from the
@@ -162,12 +166,15 @@ def overshoot_probability(study: Study, axis: int = 0, steps: int | None = None)
         Coordinate, in the landscape's eigenbasis.
     steps : int, default the study's
         Horizon, at most that of the study; with momentum at most 25.
+    progress : bool, default True
+        Show a progress bar on a terminal or in a notebook.
 
     Raises
     ------
     NoExactTheory
-        Another landscape or optimizer; more than 25 steps with momentum; or, without momentum or
-        without noise, weight decay that pulls away from the minimum.
+        Another landscape or optimizer; more than 25 steps with momentum; without momentum or
+        without noise, weight decay that pulls away from the minimum; or an unstable trajectory
+        that leaves the range of doubles.
     FastschedError
         An axis or a number of steps out of range, or a start at the minimum along the axis.
 
@@ -214,8 +221,11 @@ def overshoot_probability(study: Study, axis: int = 0, steps: int | None = None)
             f"cross to: start must differ from minimum there"
         )
     maps = (rule.base + landscape.eigenvalues[k] * rule.slope)[:horizon]
-    shifts = minimum * rule.shift[:horizon]
-    noises = float(landscape.noise_std[k]) * rule.noise[:horizon]
+    # The probability does not depend on the unit of length.
+    unit = max(abs(mean), std)
+    mean, std = mean / unit, std / unit
+    shifts = minimum / unit * rule.shift[:horizon]
+    noises = float(landscape.noise_std[k]) / unit * rule.noise[:horizon]
     if not np.any(noises):
         return _noise_free(maps, shifts, mean, std)
     if rule.order == 2:
@@ -225,7 +235,8 @@ def overshoot_probability(study: Study, axis: int = 0, steps: int | None = None)
             "there is no overshoot probability without momentum where weight decay pulls away "
             "from the minimum: minimum along the axis must be 0, or weight_decay"
         )
-    return _quadrature(maps[:, 0, 0], noises[:, 0], mean, std)
+    with progress_bar(horizon, progress) as bar:
+        return _quadrature(maps[:, 0, 0], noises[:, 0], mean, std, lambda: bar.advance(1))
 
 
 def _noise_free(
@@ -327,18 +338,28 @@ class _Panels:
 
 
 def _quadrature(
-    factors: NDArray[np.float64], stds: NDArray[np.float64], mean: float, std: float
+    factors: NDArray[np.float64],
+    stds: NDArray[np.float64],
+    mean: float,
+    std: float,
+    taken: Callable[[], None],
 ) -> float:
     """Return 1 - P(x_t > 0 for all t | x_0 > 0), or its mean over a normal start."""
     stds = np.abs(stds)
-    center, variance, end = abs(mean), std**2, abs(mean) + _REACH * std
-    for factor, noise in zip(factors, stds, strict=True):
-        center, variance = abs(factor) * center, factor**2 * variance + noise**2
-        end = max(end, center + _REACH * math.sqrt(variance))
+    center, spread, end = abs(mean), std, abs(mean) + _REACH * std
+    for factor, noise in zip(factors.tolist(), stds.tolist(), strict=True):
+        center, spread = abs(factor) * center, math.hypot(factor * spread, noise)
+        end = max(end, center + _REACH * spread)
+    if not math.isfinite(end):
+        raise NoExactTheory(
+            "there is no overshoot probability where the trajectory leaves the range of doubles: "
+            "lower lr or steps"
+        )
     stay = _Panels(np.array([0.0, end]), np.ones(_ORDER))
     matrix: NDArray[np.float64] | None = None  # of the step last taken, if it kept the panels
     last = (0.0, 0.0)
     for factor, noise in zip(factors[::-1], stds[::-1], strict=True):
+        taken()
         if noise == 0:
             if factor <= 0:
                 raise NoExactTheory(
@@ -354,8 +375,8 @@ def _quadrature(
                 stay = same
                 continue
         edges, last = stay.edges, (factor, noise)
-        stay, taken = _earlier(stay, factor, noise)
-        matrix = taken if np.array_equal(edges, stay.edges) else None
+        stay, used = _earlier(stay, factor, noise)
+        matrix = used if np.array_equal(edges, stay.edges) else None
     if std == 0:
         return 1 - stay.at(abs(mean))
     return 1 - float(np.sum(stay.smoothing(np.array([mean, -mean]), std) @ stay.values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -55,14 +56,15 @@ def inverse_time_factor(alpha: float, beta: float, curvature: float, steps: int)
     product = real("alpha", alpha, above=0) * real("curvature", curvature, minimum=0)
     n = integer("steps", steps, minimum=1)
     low, high = b - product, n + b - product
-    if low <= 0 and low == int(low):
-        # The factor of step a h - b is zero; before that step the product is finite.
-        if n > -low:
-            return 0.0
-        return float(np.prod(1 - product / (np.arange(n) + b)))
+    if low <= 0 and low.is_integer() and n > -low:
+        return 0.0  # the factor of step a h - b
+    if low <= 0 and (low.is_integer() or math.isinf(low)):
+        with np.errstate(over="ignore"):
+            return float(np.prod(1 - product / (np.arange(n) + b)))
     size = special.gammaln(high) + special.gammaln(b) - special.gammaln(n + b)
     size -= special.gammaln(low)
-    return float(special.gammasgn(high) * special.gammasgn(low) * np.exp(size))
+    with np.errstate(over="ignore"):
+        return float(special.gammasgn(high) * special.gammasgn(low) * np.exp(size))
 
 
 def decay_shrinkage(optimizer: SGD | AdamW, steps: int) -> float:

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from fastsched.errors import FastschedError, array, integer, real, reject
+from fastsched.progress import progress_bar
 
 _HESSIANS = "data rows of shape (n, d) or Hessians of shape (n, d, d)"
 
@@ -234,7 +235,7 @@ def one_pass_excess_risk(
     return 0.5 * variance * stability.feedback / (1 - stability.feedback)
 
 
-def finite_sum_limit(hessians: ArrayLike, batch_size: int) -> float:
+def finite_sum_limit(hessians: ArrayLike, batch_size: int, *, progress: bool = True) -> float:
     r"""Return the learning rate at which multi-epoch SGD loses mean-square stability.
 
     SGD without momentum, near a minimum that every sample shares; each step's batch is drawn
@@ -247,6 +248,8 @@ def finite_sum_limit(hessians: ArrayLike, batch_size: int) -> float:
         a_i of least squares, for which H_i = a_i a_i^T.
     batch_size : int
         Samples of a batch B, from 1 to n.
+    progress : bool, default True
+        Show the number of steps of the eigenvalue's iteration on a terminal or in a notebook.
 
     Raises
     ------
@@ -299,10 +302,17 @@ def finite_sum_limit(hessians: ArrayLike, batch_size: int) -> float:
 
     if scale.size == 1:
         return float(2 / apply(np.ones(1))[0])
-    operator = LinearOperator((scale.size, scale.size), matvec=apply, dtype=np.float64)
+    shape = (scale.size, scale.size)
     # The leading eigenvector is a semidefinite matrix, so the identity has a part along it.
     start = (np.eye(len(values)) / scale).ravel()
-    return float(2 / eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0])
+    with progress_bar(None, progress, " steps") as bar:
+
+        def counted(flat: NDArray[np.float64]) -> NDArray[np.float64]:
+            bar.advance(1)
+            return apply(flat)
+
+        operator = LinearOperator(shape, matvec=counted, dtype=np.float64)
+        return float(2 / eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0])
 
 
 def _gain(x: NDArray[np.float64], mu: float, nesterov: bool) -> NDArray[np.float64]:

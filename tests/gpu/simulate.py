@@ -22,6 +22,7 @@ import fastsched as fs
 from fastsched import gpu_plan, workers
 from fastsched.kernels import cuda as cuda_kernels
 from fastsched.kernels.teams import BLOCK, WARP
+from fastsched.progress import Bar
 from gpu.examples import LANDSCAPES, OPTIMIZERS, study
 
 run = importlib.import_module("fastsched.run")
@@ -121,7 +122,7 @@ def divisions() -> None:
             return one_block(*arguments)
 
     one_block, workers._reduced = workers._reduced, reduced
-    bar, stop = workers.Bar(lambda updates: None, print), threading.Event()
+    bar, stop = Bar(lambda updates: None, print), threading.Event()
     with workers.Threads(two, None, stop, bar) as threads:
         merger, error = run._run_blocks(threads, two, stop, bar, None)
     assert error is None

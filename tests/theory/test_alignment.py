@@ -224,3 +224,13 @@ RULE = linear_rule(fs.SGD(0.1), 1)
 def test_bad_input_is_named(call, message):
     with pytest.raises(fs.FastschedError, match=message):
         call()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-250, 1e-150, 1e150, 1e250])
+def test_cosines_do_not_depend_on_the_vectors_lengths(scale):
+    mean = np.array([[0.3, 0.1], [1.0, -0.5]])
+    covariance = np.zeros((2, 2, 2))
+    covariance[:, 1, 1] = 1.0, 2.0
+    scaled = expected_cosine(mean * [scale, 1.0], covariance)
+    assert scaled == pytest.approx(expected_cosine(mean, covariance), rel=1e-10)

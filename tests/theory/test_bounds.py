@@ -72,3 +72,20 @@ def test_convex_problems_obey_it(name, problem):
 def test_bad_parameters(arguments, message):
     with pytest.raises(fs.FastschedError, match=message):
         last_iterate_bound(*arguments)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-290, 1e-150, 1e150, 1e290])
+def test_bounds_scale(scale):
+    rates = np.linspace(1, 0.1, 20)
+    bound, best = last_iterate_bound(rates, 2.0, 3.0), tuned_bound(rates, 2.0, 3.0)
+    # With distance and norms to the power 1/2 each, or with distance and rates.
+    root = scale**0.5
+    assert last_iterate_bound(rates, 2 * root, 3 * root) == pytest.approx(scale * bound, rel=1e-12)
+    assert last_iterate_bound(scale * rates, 2 * scale, 3.0) == pytest.approx(
+        scale * bound, rel=1e-12
+    )
+    tuned = tuned_bound(scale * rates, 2.0, 3.0)
+    assert tuned.scale == pytest.approx(best.scale / scale, rel=1e-12)
+    assert tuned.bound == pytest.approx(best.bound, rel=1e-12)
+    assert last_iterate_bound(rates, 1e300) == np.inf

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import fastsched as fs
 from fastsched.kernels.probe import Probe
@@ -254,7 +255,7 @@ def test_divergence_is_infinite_not_wrong():
     result = fs.exact(study)
     assert np.isfinite(result["loss"][0])
     assert not np.isfinite(result["loss"][1])
-    assert np.isnan(result["loss_quantile"][0, 1])
+    assert np.isposinf(result["loss_quantile"][0, 1])
 
 
 class _Unknown(fs.Measure):
@@ -304,3 +305,119 @@ def test_exact_is_shaped_like_a_result(tmp_path):
     assert loaded.data.equals(result.data)
     assert "exact values" in str(loaded)
     assert loaded.exact is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_quantiles_of_large_losses():
+    """The sixth power of the standard deviation, 1e58, is not representable."""
+    study = fs.Study(fs.Quadratic([1.0, 0.1]), fs.SGD(2.1), 700, 1, record=[0, 700])
+    result = fs.exact(study, progress=False)
+    # One coordinate is all of it: x ~ N(m, s), loss x^2 / 2.
+    m, s = 1.1**700, 2.1**2 * (1.21**700 - 1) / 0.21
+    assert result["loss"][1] == pytest.approx((m**2 + s) / 2, rel=1e-12)
+    assert result["loss_std"][1] == pytest.approx(np.sqrt(s * (s / 2 + m**2)), rel=1e-12)
+    exact = stats.ncx2.ppf(0.5, 1, m**2 / s) * s / 2
+    assert result["loss_quantile"].sel(quantile=0.5)[1] == pytest.approx(exact, rel=1e-8)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("average", [fs.Average(), fs.Average("ema", decay=0.9)])
+@pytest.mark.parametrize("steps", [2000, fs.Linear(10.0, 10**6)])
+def test_moments_that_overflow_are_infinite(momentum, average, steps):
+    """With jumps and without."""
+    lr, count = (10.0, steps) if isinstance(steps, int) else (steps, 2000)
+    landscape = fs.Quadratic([1.0, 0.1, 1e-5], start=[1.0, 1.0, 0.0], noise=[1.0, 1.0, 0.0])
+    measures = (fs.Loss(), average)
+    study = fs.Study(
+        landscape, fs.SGD(lr, momentum), count, 1, record=[0, 1, 50, 300, 2000], measures=measures
+    )
+    result = fs.exact(study, progress=False)
+    assert not any(np.isnan(value).any() for name, value in result.data.items() if "loss" in name)
+    for name in ("loss", "loss_std", "average_loss", "average_loss_std"):
+        assert np.isfinite(result[name][:3]).all()
+        assert np.isposinf(result[name][-1])
+    assert np.isposinf(result["loss_quantile"][:, -1]).all()
+    assert np.isposinf(result["theta_variance"][-1, 0])
+    assert (result["theta_mean"][:, 2] == 0).all()
+    assert (result["theta_variance"][:, 2] == 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("curvature", [1e-140, 1e-100, 1e100, 1e140])
+def test_moments_scale_with_the_curvature(curvature):
+    h = np.array([1.0, 0.1, 0.01])
+    losses = []
+    for scale in (1.0, curvature):
+        landscape = fs.Quadratic(scale * h, noise=scale * h, start=fs.Normal(1.0, 0.5))
+        study = fs.Study(landscape, fs.SGD(0.5 / scale, 0.5), 100, 1, record=[10, 100])
+        losses.append(fs.exact(study, progress=False).data)
+    for name in ("loss", "loss_std", "loss_quantile"):
+        np.testing.assert_allclose(losses[1][name], curvature * losses[0][name], rtol=1e-11)
+
+
+@pytest.mark.filterwarnings("error")
+def test_tiny_curvatures_have_a_spread():
+    landscape = fs.Quadratic([1e-200], start=fs.Normal(0.0, 1.0), noise=0.0)
+    study = fs.Study(landscape, fs.SGD(0.1), 10, 1, record=[10])
+    result = fs.exact(study, progress=False)
+    assert result["loss_std"].item() == pytest.approx(1e-200 / np.sqrt(2), rel=1e-12)
+    median = stats.chi2.ppf(0.5, 1) * 0.5e-200
+    assert result["loss_quantile"].sel(quantile=0.5).item() == pytest.approx(median, rel=1e-12)
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads():
+    import numba
+
+    study = fs.Study(QUADRATIC, fs.SGD(fs.Linear(0.5, 100), 0.5), 100, 1, record=5)
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        alone = fs.exact(study, progress=False)
+    finally:
+        numba.set_num_threads(threads)
+    assert fs.exact(study, progress=False).data.equals(alone.data)
+
+
+@pytest.mark.parametrize("landscape", [QUADRATIC, fs.LeastSquares([1.0, 0.1])])
+def test_calls_in_pieces(landscape, monkeypatch):
+    from fastsched.theory import moments
+
+    study = fs.Study(landscape, fs.SGD(fs.Linear(0.1, 100), 0.5), 100, 1, record=[0, 40, 41, 100])
+    dynamics, done = linear_dynamics(study), []
+    whole = loss_moments(dynamics, None, study.record_steps, advance=done.append)
+    assert sum(done) == pytest.approx(dynamics.work)
+    monkeypatch.setattr(moments, "_LARGEST_CALL", 100)
+    pieces = loss_moments(dynamics, None, study.record_steps, advance=done.append)
+    assert len(done) > 10
+    np.testing.assert_array_equal(pieces[0], whole[0])
+
+
+def test_ctrl_c_cancels_the_quantiles(monkeypatch):
+    """What is queued does not run any more."""
+    from fastsched.theory import exact as module
+
+    made = []
+
+    class Law(module.LossLaw):
+        def __init__(self, *arguments):
+            made.append(self)
+            if len(made) == 1:
+                raise KeyboardInterrupt
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(module, "LossLaw", Law)
+    study = fs.Study(QUADRATIC, fs.SGD(0.1), 10_000, 1, record=64)
+    with pytest.raises(KeyboardInterrupt):
+        fs.exact(study, progress=False)
+    assert len(made) < 20
+
+
+def test_progress_adds_up(monkeypatch):
+    from fastsched.progress import Bar, part_of
+
+    done = []
+    study = fs.Study(QUADRATIC, fs.SGD(0.1), 100, 1, record=8, measures=(fs.Loss(), fs.Average()))
+    with part_of(Bar(done.append, lambda words: None), 1.0):
+        fs.exact(study)
+    assert sum(done) == pytest.approx(1.0)

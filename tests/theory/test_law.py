@@ -98,3 +98,46 @@ def test_bad_parameters(arguments, message):
 def test_bad_orders():
     with pytest.raises(fs.FastschedError, match="order"):
         LossLaw([1.0], [0.0], [1.0]).quantile([0.5, 1.0])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-290, 1e-200, 1e-100, 1e-30, 1e30, 1e100, 1e200, 1e290])
+def test_laws_scale(scale):
+    """Whether curvatures or displacements are scaled."""
+    h, m, v = np.array([1.0, 0.1, 3.0, 0.5]), np.array([0.0, 2.0, -0.3, 7.0]), np.ones(4)
+    v[2] = 0
+    law, orders = LossLaw(h, m, v), ORDERS[[0, 3, 5, 7, 9]]
+    x = law.quantile(orders)
+    for scaled in (LossLaw(scale * h, m, v), LossLaw(h, scale**0.5 * m, scale * v)):
+        np.testing.assert_allclose(scaled.quantile(orders), scale * x, rtol=1e-12)
+        assert scaled.mean == pytest.approx(scale * law.mean, rel=1e-12)
+        assert scaled.std == pytest.approx(scale * law.std, rel=1e-12)
+        np.testing.assert_allclose(scaled.cdf(scale * x), law.cdf(x), rtol=1e-9)
+        np.testing.assert_allclose(scaled.pdf(scale * x) * scale, law.pdf(x), rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_products_beyond_the_range_of_doubles():
+    """Factors may leave the range of doubles where their products do not, and the reverse."""
+    law = LossLaw([2e-250], [0.0], [1e300])
+    np.testing.assert_allclose(law.quantile(0.5), 1e50 * stats.chi2.ppf(0.5, 1), rtol=1e-12)
+    fixed = LossLaw([2e-250], [1e200], [0.0])
+    assert fixed.quantile(0.5) == pytest.approx(1e150, rel=1e-12)
+    infinite = LossLaw([1e200, 1.0], [1.0, 0.0], [1e200, 1.0])
+    assert infinite.mean == infinite.std == infinite.quantile(0.5) == np.inf
+    assert infinite.cdf(1e300) < 1e-40
+    nothing = LossLaw([1e-200], [1e-200], [1e-200])
+    assert nothing.mean == nothing.quantile(0.5) == 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("variance", [1e-15, 1e-25, 1e-60, 1e-200, 1e-300])
+def test_laws_that_are_almost_constant(variance):
+    law = LossLaw([2.0, 1.0], [1.0, 0.0], [variance, variance])
+    orders = np.array([0.05, 0.5, 0.95])
+    std = 2 * np.sqrt(variance)
+    np.testing.assert_allclose(law.std, std, rtol=1e-6)
+    x = law.quantile(orders)
+    np.testing.assert_allclose(x, 1 + std * stats.norm.ppf(orders), rtol=1e-12)
+    if std > 1e-10:
+        np.testing.assert_allclose((x - 1) / std, stats.norm.ppf(orders), atol=1e-4)

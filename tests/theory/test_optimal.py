@@ -5,8 +5,8 @@ import pytest
 from scipy import special
 
 import fastsched as fs
+from fastsched.theory.horizon import Horizon
 from fastsched.theory.optimal import (
-    _loss_and_gradient,
     chebyshev_rates,
     greedy_schedule,
     optimal_schedule,
@@ -67,15 +67,133 @@ def test_short_horizon_bias():
             assert final_loss(landscape, schedule, steps) >= best
 
 
-def test_adjoint():
+def naive_loss_and_gradient(rates, h, start, noise):
+    """The adjoint of the whole path; noise has the shape (steps, d)."""
+    path = [start]
+    for rate, c in zip(rates, noise, strict=True):
+        path.append((1 - rate * h) ** 2 * path[-1] + rate**2 * c)
+    adjoint, gradient = h / 2, np.empty(len(rates))
+    for t in range(len(rates) - 1, -1, -1):
+        keep = 1 - rates[t] * h
+        gradient[t] = np.sum(2 * adjoint * (rates[t] * noise[t] - keep * h * path[t]))
+        adjoint = adjoint * keep**2
+    return np.sum(h * path[-1]) / 2, gradient
+
+
+def random_problem(steps, dim, sizes):
     rng = np.random.default_rng(3)
-    rates, h, start = rng.uniform(0, 1, 7), rng.uniform(0.1, 1, 4), rng.uniform(0, 2, 4)
-    noise = rng.uniform(0, 1, (7, 4))
-    gradient = _loss_and_gradient(rates, h, start, noise)[1]
+    h, start, noise = rng.uniform(0.1, 1, dim), rng.uniform(0, 2, dim), rng.uniform(0, 1, dim)
+    landscape = fs.Quadratic(h, noise=noise, start=start)
+    return rng.uniform(0, 1, steps), Horizon.of(landscape, steps, sizes)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 9, 50])
+@pytest.mark.parametrize("dim", [1, 4, 64, 65, 300])
+def test_adjoint(steps, dim):
+    sizes = np.arange(1, steps + 1)
+    rates, problem = random_problem(steps, dim, sizes)
+    loss, gradient = problem.loss_and_gradient(rates)
+    exact = naive_loss_and_gradient(
+        rates, problem.curvature, problem.start, problem.noise / sizes[:, None]
+    )
+    assert loss == pytest.approx(exact[0], rel=1e-13)
+    np.testing.assert_allclose(gradient, exact[1], rtol=1e-10, atol=1e-12 * abs(exact[1]).max())
+
+
+def test_adjoint_against_differences():
+    rates, problem = random_problem(7, 4, [1, 2, 3, 4, 3, 2, 1])
+    gradient = problem.loss_and_gradient(rates)[1]
     for t in range(7):
         shift = 1e-6 * (np.arange(7) == t)
-        above, below = (_loss_and_gradient(rates + s * shift, h, start, noise)[0] for s in (1, -1))
+        above, below = (problem.loss_and_gradient(rates + s * shift)[0] for s in (1, -1))
         assert gradient[t] == pytest.approx((above - below) / 2e-6, rel=1e-6, abs=1e-9)
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
+    import numba
+
+    from fastsched.theory import horizon
+
+    monkeypatch.setattr(horizon, "_SMALLEST_CALL", 1)
+    rates, problem = random_problem(20, 1000, 1)
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
+        found.append(problem.loss_and_gradient(rates))
+    for loss, gradient in found[1:]:
+        assert loss == found[0][0]
+        np.testing.assert_array_equal(gradient, found[0][1])
+
+
+def test_memory_does_not_grow_with_steps_times_coordinates():
+    import tracemalloc
+
+    rates, problem = random_problem(2000, 2000, 1)
+    problem.loss_and_gradient(rates)
+    tracemalloc.start()
+    problem.loss_and_gradient(rates)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21  # a path takes 30 MiB
+
+
+def test_memory_is_checked_before_the_start(monkeypatch):
+    from fastsched import memory
+
+    monkeypatch.setattr(memory.os, "sysconf", lambda name: 1000)
+    with pytest.raises(fs.FastschedError, match="lower steps"):
+        optimal_schedule(fs.Quadratic([1.0]), 100_000)
+
+
+def test_ctrl_c_keeps_the_best_so_far(monkeypatch):
+    landscape = fs.Quadratic(1 / np.arange(1, 51.0), noise="hessian", start=fs.Normal())
+    evaluate, count = Horizon.loss_and_gradient, []
+
+    def interrupted(self, rates):
+        count.append(rates)
+        if len(count) == 20:
+            raise KeyboardInterrupt
+        return evaluate(self, rates)
+
+    monkeypatch.setattr(Horizon, "loss_and_gradient", interrupted)
+    with pytest.warns(RuntimeWarning, match="interrupted after 19 evaluations"):
+        schedule = optimal_schedule(landscape, 100, progress=False)
+    greedy = final_loss(landscape, greedy_schedule(landscape, 100), 100)
+    assert final_loss(landscape, schedule, 100) < greedy
+    del count[:]
+    count.extend([None] * 19)
+    with pytest.raises(KeyboardInterrupt):
+        optimal_schedule(landscape, 100, progress=False)
+
+
+def test_progress_tells_evaluations_and_loss():
+    from fastsched.progress import Bar, part_of
+
+    done = []
+    with part_of(Bar(done.append, lambda words: None), 1.0):
+        optimal_schedule(fs.Quadratic([1.0, 0.1]), 20)
+    assert sum(done) == pytest.approx(1.0)
+    assert min(done) >= 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-140, 1e-70, 1e70, 1e140])
+@pytest.mark.parametrize("schedule", [greedy_schedule, optimal_schedule])
+def test_rates_scale(schedule, scale):
+    """With the inverse curvature; and not with the loss."""
+    h = np.array([1.0, 0.3])
+    rates = schedule(fs.Quadratic(h, noise=h, start=2.0), 5).values(5)
+    for curvature, length in ((scale, 1.0), (1.0, scale)):
+        landscape = fs.Quadratic(curvature * h, noise=curvature * length * h, start=2 * length)
+        np.testing.assert_allclose(schedule(landscape, 5).values(5) * curvature, rates, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rates_after_the_minimum_is_reached():
+    for schedule in (greedy_schedule, optimal_schedule):
+        landscape = fs.Quadratic([1.0], noise=0.0)
+        assert np.isfinite(schedule(landscape, 3).values(3)).all()
+        assert final_loss(landscape, schedule(landscape, 3), 3) < 1e-12
 
 
 @pytest.mark.parametrize(

@@ -261,3 +261,22 @@ def test_bad_input_is_named(call, message):
 def test_limits_of_the_theory(case, message):
     with pytest.raises(NoExactTheory, match=message):
         overshoot_probability(case)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-140, 1e-30, 1e30, 1e140])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_probabilities_do_not_depend_on_the_unit(scale, momentum):
+    found = []
+    for unit in (1.0, scale):
+        landscape = fs.Quadratic([1.0], noise=unit, start=fs.Normal(0.5 * unit, unit))
+        study = fs.Study(landscape, fs.SGD(0.1, momentum), 8, 1)
+        found.append(overshoot_probability(study, progress=False))
+    assert found[1] == pytest.approx(found[0], abs=3e-6 if momentum else 1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_trajectories_that_leave_the_range_of_doubles():
+    study = fs.Study(fs.Quadratic([1.0]), fs.SGD(10.0), 2000, 1)
+    with pytest.raises(fs.NoExactTheory, match="leaves the range"):
+        overshoot_probability(study)

@@ -305,3 +305,15 @@ LINE = GaussianChain(lambda x: 0.5 * x, 1.0)
 def test_bad_input_is_named(call, message):
     with np.errstate(all="ignore"), pytest.raises(fs.FastschedError, match=message):
         call()
+
+
+@pytest.mark.filterwarnings("error")
+def test_times_beyond_the_range_of_doubles_are_infinite():
+    from fastsched.theory import eyring_kramers_time, kramers_time, sde_passage_time
+
+    assert kramers_time(2.0, -1.0, 0.25, 1e-4) == np.inf
+    assert kramers_time(2.0, -1.0, 1e200, 1e-200) == np.inf
+    assert eyring_kramers_time([[1e-300]], [[-1e-300]], 1.0, 1.0) == pytest.approx(
+        2 * np.pi * np.e * 1e300
+    )
+    assert sde_passage_time(lambda x: x**4 / 4 - x**2 / 2, -1.0, 1.0, 3e-4) == np.inf

@@ -114,3 +114,10 @@ def test_bad_parameters(call, message):
 def test_no_exponents(alpha, beta):
     with pytest.raises(fs.NoExactTheory, match="inside the phases"):
         compute_optimal_exponents(alpha, beta)
+
+
+@pytest.mark.filterwarnings("error")
+def test_factors_beyond_the_range_of_doubles():
+    assert inverse_time_factor(2000.5, 0.3, 1.0, 400) == np.inf
+    assert inverse_time_factor(1e200, 1.0, 1e200, 3) == -np.inf
+    assert inverse_time_factor(1e20, 1.0, 1.0, 100) == np.inf
