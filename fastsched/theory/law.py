@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from fastsched.disk_cache import cached
 from fastsched.errors import array, numeric, reject
 
 # The contour leaves the real axis upwards and bends to the right by this angle, so that the
@@ -21,7 +22,8 @@ _LARGEST_NODES = 2000
 _TOLERANCE = 1e-12
 _LARGEST_ITERATIONS = 60
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit = numba.njit(nogil=True, error_model="numpy")
+_cached = cached(nogil=True, error_model="numpy")
 
 
 @_jit
@@ -81,13 +83,13 @@ def _tail(x, weights, squares, sign):
     return math.log(max(mass * scale, 0.0)) + top, density * scale * math.exp(top)
 
 
-@_jit
+@_cached
 def _tails(points, weights, squares, sign, log_mass, density):
     for k in range(points.shape[0]):
         log_mass[k], density[k] = _tail(points[k], weights, squares, sign)
 
 
-@_jit
+@_cached
 def _solve(log_target, x, weights, squares, sign):
     """Return the x whose tail on the side `sign` has the logarithm `log_target`.
 

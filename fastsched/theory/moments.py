@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.disk_cache import cached
 from fastsched.theory.rule import LinearRule
 
 # Coordinates of a block: few enough for the first-level cache; fewer with many records.
@@ -30,7 +31,8 @@ _SHORTEST_JUMP = 32
 T = TypeVar("T")
 Use = Callable[[slice, NDArray[np.float64], NDArray[np.float64]], T]
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit = numba.njit(nogil=True, error_model="numpy")
+_cached = cached(nogil=True, error_model="numpy")
 
 
 @_jit
@@ -129,7 +131,7 @@ def _streaming_noise(spectrum, label_variance, mean, covariance, variance):
         variance[i] = spectrum[i] * (variance[i] + total)
 
 
-@_jit
+@_cached
 def _propagate(
     lengths,
     base,

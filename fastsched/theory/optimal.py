@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastsched.disk_cache import cached
 from fastsched.errors import array, integer, real, reject
 from fastsched.landscapes import Quadratic
 from fastsched.schedules import Table
-
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 def chebyshev_rates(smallest: float, largest: float, steps: int) -> NDArray[np.float64]:
@@ -189,7 +187,7 @@ def optimal_schedule(landscape: Quadratic, steps: int, batch_size: ArrayLike = 1
     return Table(min(found, key=lambda f: f.fun).x ** 2)
 
 
-@_jit
+@cached(nogil=True, error_model="numpy")
 def _loss_and_gradient(rates, h, start, noise):
     """Return the expected loss after all steps and its derivative by every rate."""
     steps, dim = noise.shape
