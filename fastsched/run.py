@@ -41,6 +41,9 @@ class RunFailed(FastschedError):
         super().__init__(message)
         self.result = result
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.result), vars(self)
+
 
 @overload
 def run(
