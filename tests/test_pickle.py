@@ -153,3 +153,6 @@ def test_failed_runs(small_study):
         assert str(other) == "the run failed"
         assert same_data(other.result, error.result)
         assert other.__notes__ == ["on a Monday"]
+    # Other packages, such as tblib, change how exceptions are pickled.
+    make, arguments, _ = error.__reduce__()
+    assert str(make(*arguments)) == str(error)
