@@ -1,5 +1,8 @@
 """fastsched: a Monte Carlo laboratory for learning-rate schedules."""
 
+import fastsched.compiler_check  # noqa: F401
+
+# isort: split
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError
 from fastsched.interop import from_optax, from_torch, to_optax, to_torch
 from fastsched.landscapes import (

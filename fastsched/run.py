@@ -42,6 +42,9 @@ class RunFailed(FastschedError):
         super().__init__(message)
         self.result = result
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.result), vars(self)
+
 
 @overload
 def run(
@@ -104,10 +107,11 @@ def run(
         The numbers of the GPUs, among which blocks of trajectories are divided; by default the
         first alone.
     executor : optional
-        Where to run the blocks instead of in threads of this process: a
-        `dask.distributed.Client`, or any executor in the manner of `concurrent.futures`, such as a
+        Where to run the blocks instead of in threads of this process: a `dask.distributed` client
+        or cluster, or any executor whose futures are those of `concurrent.futures`, such as a
         `ProcessPoolExecutor` or those of mpi4py and Ray. A block that fails is tried three times.
-        The bits are those of a run without it.
+        The bits are those of a run without it. The processes of a `ProcessPoolExecutor` need
+        functions of the study in a module that they can import; Dask sends any function.
     store : path-like, optional
         A folder that keeps the finished blocks, a new one or that of an earlier run of the same
         study or sweep, which then goes on where it was when it ended or was killed. With more

@@ -8,6 +8,7 @@ other specs.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import typing
@@ -55,6 +56,20 @@ class Spec:
     def _fields(self) -> dict[str, Any]:
         # Not getattr: a field may have the name of a method (`Table(values)`, `s.values(steps)`).
         return {f.name: vars(self)[f.name] for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    # Cached properties depend on what was asked of this instance, and may be large.
+    def __getstate__(self) -> dict[str, Any]:
+        cls = type(self)
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not isinstance(getattr(cls, name, None), functools.cached_property)
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Copies and pickles of read-only arrays can be written to.
+        _protect(tuple(state.values()))
+        self._set(**state)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked like a new one."""
@@ -168,6 +183,15 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_canonical(v) for v in value)
     return value
+
+
+def _protect(value: Any) -> None:
+    """Make the arrays in nested tuples read-only."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif isinstance(value, tuple):
+        for part in value:
+            _protect(part)
 
 
 def plain(value: Any) -> Any:

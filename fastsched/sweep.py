@@ -96,10 +96,6 @@ class Sweep(Spec):
         self._set(axes=tuple(self._normalised(k, axis) for k, axis in enumerate(self.axes)))
         self.labels  # noqa: B018  (refuses labels that are not unique)
 
-    # Members and labels are made again where they are wanted: they take much more room.
-    def __getstate__(self) -> dict[str, Any]:
-        return self._fields()
-
     def __repr__(self) -> str:
         return f"sweep({self.study!r}, {_shown(self.axes)})"
 

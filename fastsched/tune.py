@@ -22,7 +22,7 @@ from fastsched.sweep import sweep
 from fastsched.sweep_result import SweepResult
 
 _GRID = 9
-_EVALUATIONS = _GRID + 12 + 3  # as many as a search takes, roughly: the progress bar's full length
+_EVALUATIONS = _GRID + 12 + 2  # as many as a search takes, roughly: the progress bar's full length
 
 # Parts of the distance between two points of the grid: where golden section ends, so that its
 # error is far below that of chance; how near a bound is at the bound; and over what the error's
@@ -200,10 +200,10 @@ def tune(
                 f"bounds = {bounds!r}: at every value tried trajectories diverge, or the objective "
                 f"is not a number"
             )
-        middle = to_scale(best)
+        place = to_scale(best)
         minimize_scalar(
             cost,
-            bounds=(max(middle - spacing, grid[0]), min(middle + spacing, grid[-1])),
+            bounds=(max(place - spacing, grid[0]), min(place + spacing, grid[-1])),
             method="bounded",
             options={"xatol": _PRECISION * spacing},
         )
@@ -221,9 +221,13 @@ def tune(
             step = _DIFFERENCE * spacing
             # Near a bound the curvature is that of the nearest three values between the bounds.
             center = min(max(to_scale(value), grid[0] + step), grid[-1] - step)
-            places = [to_value(center + k * step) for k in (-1, 0, 1)]
-            result = evaluated(np.array(places))
-            error, unknown = _position_error(result, objective, [tried[x] for x in places], step)
+            middle = value if center == to_scale(value) else to_value(center)
+            if middle not in tried:
+                evaluated(np.array([middle]))
+            ends = to_value(center - step), to_value(center + step)
+            result = evaluated(np.array(ends))
+            around = [tried[x] for x in (ends[0], middle, ends[1])]
+            error, unknown = _position_error(result, objective, around, step)
     order = sorted(tried)
     return Tuned(
         value,
@@ -245,10 +249,10 @@ def _position_error(
     Parameters
     ----------
     result : SweepResult
-        Of three members, at the minimum and one `step` below and above it.
+        Of two members, one `step` below and above the center.
     objective : str
     around : list of float
-        The objective of the three members.
+        The objective below, at and above the center.
     step : float
     """
     if not all(map(math.isfinite, around)):
@@ -257,7 +261,7 @@ def _position_error(
         return math.nan, f"no paired differences of {objective} are stored"
     low, middle, high = around
     curvature = (low - 2 * middle + high) / step**2
-    _, error, _ = result.differences(objective, np.array(2), np.array(0))
+    _, error, _ = result.differences(objective, np.array(1), np.array(0))
     slope_se = float(np.ravel(error)[-1]) / (2 * step)
     if not math.isfinite(slope_se):
         return math.nan, "at least two trajectories are needed"

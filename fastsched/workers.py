@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import Any, Protocol, Self
 
-from fastsched.errors import FastschedError, reject
+from fastsched.errors import FastschedError
+from fastsched.executors import connected, require_portable, submitted
 from fastsched.plan import Block, Plan, Runner, make_plan
 from fastsched.progress import Bar
 from fastsched.statistics import Statistics, block_statistics
@@ -81,16 +81,9 @@ class Remote:
     def __init__(
         self, executor: Any, plan: Plan, store: Store | None, stop: threading.Event, bar: Bar
     ) -> None:
-        workers = os.cpu_count() or 1
-        if type(executor).__module__.partition(".")[0] == "distributed":
-            workers = sum(executor.ncores().values())
-            executor = executor.get_executor(pure=False, retries=_TRIES)
-        elif callable(getattr(executor, "submit", None)):
-            workers = getattr(executor, "_max_workers", workers)
-        else:
-            reject("executor", executor, "a dask.distributed.Client or a concurrent.futures one")
+        self._executor, workers = connected(executor, _TRIES)
+        require_portable(plan.asked, self._executor)
         self.ahead = 2 * workers + 2
-        self._executor = executor
         self._plan, self._store, self._stop, self._bar = plan, store, stop, bar
         self._loaded: set[int] = set()
 
@@ -101,7 +94,7 @@ class Remote:
             known: Future[Statistics | None] = Future()
             known.set_result(stored)
             return known
-        return self._executor.submit(run_elsewhere, self._plan.asked, block)
+        return submitted(self._executor, run_elsewhere, self._plan.asked, block)
 
     def outcome(self, block: Block, task: Future[Statistics | None]) -> Statistics | None:
         for attempt in range(1, _TRIES + 1):
@@ -116,7 +109,7 @@ class Remote:
             except Exception:
                 if attempt == _TRIES:
                     raise
-                task = self._executor.submit(run_elsewhere, self._plan.asked, block)
+                task = submitted(self._executor, run_elsewhere, self._plan.asked, block)
         self._bar.advance(_work(self._plan, block))
         new = block.first_tile not in self._loaded
         if statistics is not None and self._store is not None and new:

@@ -254,3 +254,19 @@ def test_sweeps(small_study, tmp_path, capsys):
     assert main(["run", str(study), "-o", str(out)]) == 0
     assert main(["compare", str(out)]) == 1
     assert "comparisons and axes are of sweeps" in capsys.readouterr().err
+
+
+def test_without_the_compiler(tmp_path):
+    """One line each for the command and for Python, before anything else is imported."""
+    command = tmp_path / "fastsched"
+    command.write_text("import sys\nfrom fastsched.cli import main\nsys.exit(main())\n")
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    options = {"env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, str(command), "--version"], **options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("fastsched: Numba's compiler is turned off")
+    assert "unset NUMBA_DISABLE_JIT" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = subprocess.run([sys.executable, "-c", "import fastsched"], **options)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: Numba's compiler is turned off")

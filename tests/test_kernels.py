@@ -14,11 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastsched as fs
-from fastsched.kernels import cache, reference
-from fastsched.kernels.body import CPU
-from fastsched.kernels.probe import LOSS, Probe, Reading
+from fastsched.kernels import reference
 from fastsched.kernels.reduce import LANES
-from fastsched.kernels.separable import separable_source
 from fastsched.plan import make_plan
 
 TOLERANCE = {"single": 2e-4, "double": 1e-10}
@@ -168,24 +165,6 @@ def test_kernel_is_cached_on_disk(small_study, tmp_path):
         for _ in range(2)
     ]
     assert outputs == [["0", "1"], ["1", "0"]]
-
-
-def test_kernel_name_depends_on_the_functions_it_inlines(monkeypatch):
-    source = separable_source(
-        gradient=fs.Quadratic.gradient_function,
-        loss=fs.Quadratic.loss_function,
-        constants=3,
-        update=fs.SGD(0.1).update_function,
-        slots=0,
-        coefficients=2,
-        probes=[Probe(readings=(Reading(LOSS),))],
-        precision="single",
-        machine=CPU,
-    )
-    before = cache._fingerprint(source)
-    assert before == cache._fingerprint(source)
-    monkeypatch.setattr(cache.inspect, "getsource", lambda module: "edited")
-    assert cache._fingerprint(source) != before
 
 
 def test_lanes_beyond_the_last_trajectory_are_not_counted():

@@ -14,6 +14,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
+from fastsched.disk_cache import cached
 from fastsched.kernels import gpu
 from fastsched.kernels.reduce import (
     BINS,
@@ -158,7 +159,7 @@ def _bin(x: float) -> int:
     return 0 if x > 0 else -1
 
 
-@cuda.jit(cache=True)
+@cached(cuda.jit)
 def _leaves(count, tiles, arrays):
     values, nodes = arrays
     k = cuda.grid(1)
@@ -170,7 +171,7 @@ def _leaves(count, tiles, arrays):
         node[3, tile], node[4, tile] = m3, m4
 
 
-@cuda.jit(cache=True)
+@cached(cuda.jit)
 def _pairs(tiles, arrays):
     nodes, parents = arrays
     above = (tiles + 1) // 2
@@ -193,7 +194,7 @@ def _counts_as(x, bound):
     return np.int64(x) if x >= 0 and x < bound else np.int64(-1)
 
 
-@cuda.jit(cache=True)
+@cached(cuda.jit)
 def _find_extrema(count, bound, arrays):
     values, extrema = arrays
     row = cuda.blockIdx.y
@@ -217,7 +218,7 @@ def _find_extrema(count, bound, arrays):
         cuda.atomic.max(extrema, (row, 3), high)
 
 
-@cuda.jit(cache=True)
+@cached(cuda.jit)
 def _count(count, bound, arrays):
     values, lows, offsets, counters = arrays
     row = cuda.blockIdx.y

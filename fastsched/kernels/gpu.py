@@ -10,6 +10,8 @@ import numpy as np
 from numba import config, cuda
 from numpy.typing import NDArray
 
+from fastsched.disk_cache import cached
+
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 THREADS = 4 if SIMULATED else 128
@@ -79,7 +81,7 @@ class Stream:
         return result
 
 
-@cuda.jit(cache=True)
+@cached(cuda.jit)
 def _forget(array):
     k = cuda.grid(1)
     if k < array.size:

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.disk_cache import cached
 from fastsched.kernels.device import float_to_bits64
 
 LANES = 16
@@ -93,7 +94,7 @@ def leaf(values, begin, count):
     return n, mean, m2, m3, m4
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def block_moments(observed, count):
     """Return the moments of each row over its first `count` columns, shape (5, rows).
 
@@ -125,7 +126,7 @@ def block_moments(observed, count):
     return result
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def merge_moments(left, right):
     """Return the moments of two neighbouring nodes of the tree, row by row."""
     result = np.empty_like(left)
@@ -157,7 +158,7 @@ def block_histogram(
     return (_sorted_histogram if count <= _FEW else _dense_histogram)(observed, count)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def _sorted_histogram(observed, count):
     """As `block_histogram`, for few values: sorting them is faster than looking through bins."""
     rows = observed.shape[0]
@@ -188,7 +189,7 @@ def _sorted_histogram(observed, count):
     return keys[:used].copy(), counts[:used].copy(), extrema
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def _dense_histogram(observed, count):
     """As `block_histogram`."""
     rows = observed.shape[0]
@@ -219,7 +220,7 @@ def _dense_histogram(observed, count):
     return keys[:used].copy(), counts[:used].copy(), extrema
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def merge_histograms(left_keys, left_counts, right_keys, right_counts):
     """Return the sum of two sparse histograms, keys ascending."""
     keys = np.empty(left_keys.size + right_keys.size, np.int64)

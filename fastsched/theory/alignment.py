@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastsched.disk_cache import cached
 from fastsched.errors import array, integer, real, reject
 from fastsched.landscapes.base import scalar_or_vector
 from fastsched.progress import progress_bar
@@ -305,7 +305,7 @@ def _nodes(
     return s, weight
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def _tilted_sum(m1, m2, c11, c22, c12, s, second, second_weight):
     """Return the sum over nodes t of sum_i (V_i,12 + n_i1 n_i2) prod_j w_j."""
     determinant = np.maximum(c11 * c22 - c12 * c12, 0.0)

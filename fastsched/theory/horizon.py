@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastsched.disk_cache import cached
 from fastsched.errors import array, integer, reject
 from fastsched.landscapes import Quadratic
 from fastsched.memory import require_memory
@@ -20,7 +21,7 @@ _BLOCK = 64
 _SMALLEST_CALL = 2**19  # coordinate updates that are worth a thread
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
+@cached(nogil=True, error_model="numpy", fastmath={"reassoc"})
 def _block_loss(rates, batch_sizes, curvature, start, noise, checkpoints, path, gradient):
     """Return the expected loss of a block of coordinates, and fill in its gradient.
 

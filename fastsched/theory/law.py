@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from fastsched.disk_cache import cached
 from fastsched.errors import array, numeric, reject
 from fastsched.progress import progress_bar
 
@@ -27,7 +28,8 @@ _ROUNDING = 1e-14
 
 _LARGEST_PART = 2**18  # numbers of the arrays that the moments of the loss are computed with
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit = numba.njit(nogil=True, error_model="numpy")
+_cached = cached(nogil=True, error_model="numpy")
 
 
 @_jit
@@ -62,7 +64,7 @@ def _saddle(x, weights, squares, sign):
     return sign * s, second
 
 
-@_jit
+@_cached
 def _tail(x, weights, squares, sign):
     """Return log P(Q < x) (sign = -1) or log P(Q > x) (sign = 1), and the density at x."""
     center, second = _saddle(x, weights, squares, sign)
@@ -87,7 +89,7 @@ def _tail(x, weights, squares, sign):
     return math.log(max(mass * scale, 0.0)) + top, density * scale * math.exp(top)
 
 
-@_jit
+@_cached
 def _newton(x, log_mass, density, excess, sign):
     """Return the next x of Newton's method on log P against log x."""
     return x * math.exp(sign * excess * math.exp(log_mass) / (density * x))

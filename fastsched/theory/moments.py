@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsched.disk_cache import cached
 from fastsched.parallel import Check, ordered_map
 from fastsched.theory.rule import LinearRule
 
@@ -36,7 +37,8 @@ _LARGEST_CALL = 1e8
 T = TypeVar("T")
 Use = Callable[[slice, NDArray[np.float64], NDArray[np.float64]], T]
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit = numba.njit(nogil=True, error_model="numpy")
+_cached = cached(nogil=True, error_model="numpy")
 
 
 @_jit
@@ -142,7 +144,7 @@ def _streaming_noise(spectrum, label_variance, mean, covariance, variance):
         variance[i] = noise if spectrum[i] != 0 else 0.0
 
 
-@_jit
+@_cached
 def _propagate(
     place,
     most,
