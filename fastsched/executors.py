@@ -37,7 +37,12 @@ def connected(executor: Any, tries: int) -> tuple[Executor, int]:
     if isinstance(executor, type):
         reject("executor", executor, f"{_ALLOWED}, not a class")
     if _has(executor, "get_client") and not _has(executor, "submit"):
-        executor = executor.get_client()
+        try:
+            executor = executor.get_client()
+        except (OSError, RuntimeError) as error:
+            raise FastschedError(
+                f"executor = {executor!r} cannot be connected to: {error}"
+            ) from error
     local = os.cpu_count() or 1
     if _has(executor, "get_executor", "ncores"):
         return executor.get_executor(pure=False, retries=tries), max(local, _cores(executor))
@@ -78,15 +83,17 @@ def require_portable(asked: Study | Sweep, executor: Executor) -> None:
     Raises
     ------
     FastschedError
-        A part of the study cannot be pickled, or is defined at a prompt, where new processes do
-        not find it.
+        A part of the study cannot be pickled, or is defined at a prompt or on standard input,
+        where new processes do not find it.
     """
     if not isinstance(executor, ProcessPoolExecutor):
         return
     _require_pickle(asked, "")
     context = getattr(executor, "_mp_context", None)
     forks = context is not None and context.get_start_method() == "fork"
-    if not forks and not hasattr(sys.modules["__main__"], "__file__"):
+    # A script that is read from standard input has the file name "<stdin>".
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if not forks and (script is None or not os.path.isfile(script)):
         _refuse_interactive(asked, "")
 
 

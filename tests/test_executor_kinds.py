@@ -191,8 +191,10 @@ for method in multiprocessing.get_all_start_methods():
 """
 
 
-def test_functions_typed_at_a_prompt():
-    done = subprocess.run([sys.executable, "-c", PROMPT], capture_output=True, text=True)
+@pytest.mark.parametrize(("option", "text"), [(PROMPT, None), ("", PROMPT)], ids=["-c", "stdin"])
+def test_functions_typed_at_a_prompt(option, text):
+    command = [sys.executable, "-c", option] if option else [sys.executable, "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     for method in multiprocessing.get_all_start_methods():
@@ -202,3 +204,15 @@ def test_functions_typed_at_a_prompt():
             assert "optimizer.lr.f = <function rate" in lines[method]
             assert "defined at a prompt" in lines[method]
             assert "a module that can be imported" in lines[method]
+
+
+class ClosedCluster:
+    """As a LocalCluster after `close`."""
+
+    def get_client(self):
+        raise RuntimeError("Trying to connect to an already closed cluster")
+
+
+def test_a_closed_cluster():
+    with pytest.raises(fs.FastschedError, match=r"^executor = .*cannot be connected to: .*closed"):
+        fs.run(study(), executor=ClosedCluster(), progress=False)
