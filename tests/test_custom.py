@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numba
+import numba.extending
 import numpy as np
 import pytest
 from helpers import fast_losses
@@ -125,6 +126,10 @@ def test_check_gradient():
         wrong.check_gradient(points=np.ones((2, 4)))
 
 
+def _by_precision(theta):
+    return theta[0]
+
+
 def out_of_range(theta, draws, out):
     for i in range(len(theta) + 1):
         out[i] = theta[i]
@@ -141,6 +146,31 @@ def moves_theta(theta, draws, out):
 
 def untypeable(theta, draws, out):
     out[:] = theta.unknown
+
+
+def returns_gradient(theta, draws, out):
+    return 2 * theta
+
+
+def returns_out(theta, draws, out):
+    out[:] = theta
+    return out
+
+
+def sometimes(theta):
+    if theta[0] < 1:
+        return theta[0] ** 2
+
+
+@numba.extending.overload(_by_precision)
+def _compiled_by_precision(theta):
+    if theta.dtype == numba.float32:
+        return lambda theta: theta[0] + 1j
+    return lambda theta: theta[0]
+
+
+def complex_in_single(theta):
+    return _by_precision(theta)
 
 
 def dotted_in_double(theta):
@@ -162,9 +192,26 @@ def written_in_double(theta, draws, out):
         ({"gradient": np.sin}, r"gradient = .* a function gradient\(theta, draws, out\)"),
         ({"gradient": loss}, "gradient = .* it takes 1 arguments"),
         ({"loss": gradient}, "loss = .* it takes 3 arguments"),
-        ({"loss": lambda theta: theta}, "loss = .* a function to a finite number"),
+        (
+            {"loss": lambda theta: theta},
+            r"loss = .* returns a number; it returns an array of 1 dim",
+        ),
         ({"loss": lambda theta: theta[0] / 0.0}, "loss fails at the start: ZeroDivisionError"),
-        ({"loss": lambda theta: np.inf}, "loss = .* it gives inf"),
+        ({"loss": lambda theta: np.inf}, "loss = .* it returns inf"),
+        ({"loss": lambda theta: theta[:1]}, "loss = .* it returns an array of 1 dimension"),
+        ({"loss": lambda theta: theta.sum() + 0j}, "loss = .* it returns a complex number"),
+        ({"loss": lambda theta: None}, "loss = .* it returns None"),
+        ({"loss": lambda theta: (theta[0], theta[1])}, "loss = .* it returns a tuple"),
+        ({"loss": lambda theta: "small"}, "loss = .* it returns a str"),
+        ({"loss": lambda theta: theta[0] < 1}, "loss = .* it returns a bool"),
+        ({"loss": sometimes}, "loss = .* it returns a number on some paths and None on others"),
+        ({"loss": sometimes, "start": 1.0}, "loss = .* on some paths"),
+        ({"loss": complex_in_single}, "in single precision, .* it returns a complex number"),
+        (
+            {"gradient": returns_gradient},
+            "gradient = .* an array .*; write the gradient into `out`",
+        ),
+        ({"gradient": returns_out}, "gradient = .* returns nothing; it returns an array"),
         ({"gradient": out_of_range}, "gradient fails at the start: IndexError"),
         ({"gradient": unfilled}, r"fills `out` .* out\[1\] = nan"),
         ({"gradient": moves_theta}, "leaves theta as it is"),
