@@ -243,7 +243,7 @@ def to_toml(asked: Spec) -> str:
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """Return the plain data of TOML text.
+    """Return the plain data of TOML text, which may begin with a byte-order mark.
 
     Raises
     ------
@@ -253,6 +253,6 @@ def read_toml(text: str) -> dict[str, Any]:
     if not isinstance(text, str):
         reject("text", text, "the text of a study, a str")
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise FastschedError(f"the study is not valid TOML: {error}") from None
