@@ -40,20 +40,24 @@ def compiled(function: Any) -> Any:
 
 
 @functools.cache
-def _checked(name: str, function: Any, arguments: str) -> Any:
+def _bounds_checked(python: Callable[..., Any]) -> Any:
     """Return the function compiled with its indices checked."""
-    if not callable(function):
-        reject(name, function, f"a function {name}{arguments}")
+    return numba.njit(boundscheck=True)(python)
+
+
+def _checked(name: str, function: Any, arguments: str) -> Any:
+    """Return the function compiled with its indices checked, if its arguments are right."""
     python = python_of(function)
-    try:
-        parameters = inspect.signature(python).parameters
-    except (TypeError, ValueError):
+    if not inspect.isfunction(python):
         reject(name, function, f"a Python or numba.njit function {name}{arguments}")
+    parameters = inspect.signature(python).parameters.values()
+    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        reject(name, function, f"a function {name}{arguments}, without * or keyword arguments")
     if len(parameters) != arguments.count(",") + 1:
         reject(
             name, function, f"a function {name}{arguments}; it takes {len(parameters)} arguments"
         )
-    return numba.njit(boundscheck=True)(python)
+    return _bounds_checked(python)
 
 
 def tried(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numba
 import numba.extending
 import numpy as np
@@ -126,6 +128,21 @@ def test_check_gradient():
         wrong.check_gradient(points=np.ones((2, 4)))
 
 
+class Callable:
+    """Numba compiles neither the object nor its method."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return False
+
+    def __call__(self, theta):
+        return 0.0
+
+    def loss(self, theta):
+        return 0.0
+
+
 def _by_precision(theta):
     return theta[0]
 
@@ -188,8 +205,16 @@ def written_in_double(theta, draws, out):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gradient": 1.0}, r"gradient = 1.0: .* a function gradient\(theta, draws, out\)"),
-        ({"gradient": np.sin}, r"gradient = .* a function gradient\(theta, draws, out\)"),
+        ({"gradient": 1.0}, r"gradient = 1.0: .* function gradient\(theta, draws, out\)"),
+        ({"gradient": [1.0]}, r"gradient = \[1.0\]: .* function gradient\(theta, draws, out\)"),
+        ({"loss": Callable()}, r"loss = .* a Python or numba.njit function loss\(theta\)"),
+        ({"loss": Callable().loss}, r"loss = .* a Python or numba.njit function loss\(theta\)"),
+        ({"loss": partial(loss)}, r"loss = .* a Python or numba.njit function loss\(theta\)"),
+        ({"loss": lambda *theta: 0.0}, r"loss = .* without \* or keyword arguments"),
+        (
+            {"gradient": np.sin},
+            r"gradient = .* a Python or numba.njit function gradient\(theta, draws, out\)",
+        ),
         ({"gradient": loss}, "gradient = .* it takes 1 arguments"),
         ({"loss": gradient}, "loss = .* it takes 3 arguments"),
         (
