@@ -35,8 +35,15 @@ def python_of(function: Any) -> Callable[..., Any]:
 
 @functools.cache
 def compiled(function: Any) -> Any:
-    """Return the compiled function: the same object each time, so that kernels are too."""
-    return function if hasattr(function, "py_func") else numba.njit(function)
+    """Return the compiled function: the same object each time, so that kernels are too.
+
+    One with fixed signatures is compiled again, because it may lack the study's precision.
+    """
+    if not hasattr(function, "py_func"):
+        return numba.njit(function)
+    if getattr(function, "_can_compile", True):
+        return function
+    return numba.jit(**function.targetoptions)(function.py_func)
 
 
 @functools.cache

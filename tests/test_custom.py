@@ -112,6 +112,19 @@ def test_equal_functions_are_equal_landscapes():
     assert custom != fs.Custom(drawn_gradient, loss, 3, draws=3, start=1.0)
 
 
+@numba.njit("float64(float64[:])", fastmath=True)
+def loss_in_double(theta):
+    return 0.5 * (theta[0] ** 2 + 0.5 * theta[1] ** 2 + 0.2 * theta[2] ** 2)
+
+
+def test_functions_with_a_fixed_signature():
+    custom = fs.Custom(gradient, loss_in_double, 3, start=1.0)
+    study = fs.Study(custom, fs.SGD(0.1), 1, 16, record=[1])
+    expected = loss(1 - 0.1 * CURVATURE)
+    np.testing.assert_allclose(fast_losses(study), expected, rtol=1e-6)
+    custom.check_gradient()
+
+
 def test_check_gradient():
     fs.Custom(gradient, loss, 3).check_gradient()
     fs.Custom(gradient, loss, 3).check_gradient(points=np.ones((2, 3)))
