@@ -387,17 +387,14 @@ def _documentation(cls: type[Schedule]) -> str:
 
 
 def _read_study(path: Path) -> Study | Sweep:
+    from fastsched.files import read_text
     from fastsched.sweep import read
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text("study", path, "; a result is read by `fastsched show`")
     except FileNotFoundError:
         raise FastschedError(
             f"study = {str(path)!r}: there is no such file; `fastsched example` prints some"
-        ) from None
-    except UnicodeDecodeError:
-        raise FastschedError(
-            f"study = {str(path)!r}: this is not a text file; a result is read by `fastsched show`"
         ) from None
     return read(text)
 

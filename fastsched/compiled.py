@@ -10,14 +10,22 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import types
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, reject
+from fastsched.errors import FastschedError, failed, reject
 
 _LONGEST_REASON = 300
 _PREAMBLE = "Failed in nopython mode pipeline (step: nopython frontend) "
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+_NUMBERS = (types.Integer, types.Float)
+_RETURNS: dict[str, tuple[type[types.Type], ...]] = {
+    "a number": _NUMBERS,
+    "a bool or a number": (*_NUMBERS, types.Boolean),
+    "nothing": (types.NoneType,),
+}
 
 
 def python_of(function: Any) -> Callable[..., Any]:
@@ -27,43 +35,79 @@ def python_of(function: Any) -> Callable[..., Any]:
 
 @functools.cache
 def compiled(function: Any) -> Any:
-    """Return the compiled function: the same object each time, so that kernels are too."""
-    return function if hasattr(function, "py_func") else numba.njit(function)
+    """Return the compiled function: the same object each time, so that kernels are too.
+
+    One with fixed signatures is compiled again, because it may lack the study's precision.
+    """
+    if not hasattr(function, "py_func"):
+        return numba.njit(function)
+    if getattr(function, "_can_compile", True):
+        return function
+    return numba.jit(**function.targetoptions)(function.py_func)
 
 
 @functools.cache
-def _checked(name: str, function: Any, arguments: str) -> Any:
+def _bounds_checked(python: Callable[..., Any]) -> Any:
     """Return the function compiled with its indices checked."""
-    if not callable(function):
-        reject(name, function, f"a function {name}{arguments}")
+    return numba.njit(boundscheck=True)(python)
+
+
+def _checked(name: str, function: Any, arguments: str) -> Any:
+    """Return the function compiled with its indices checked, if its arguments are right."""
     python = python_of(function)
-    try:
-        parameters = inspect.signature(python).parameters
-    except (TypeError, ValueError):
+    if not inspect.isfunction(python):
         reject(name, function, f"a Python or numba.njit function {name}{arguments}")
+    parameters = inspect.signature(python).parameters.values()
+    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        reject(name, function, f"a function {name}{arguments}, without * or keyword arguments")
     if len(parameters) != arguments.count(",") + 1:
         reject(
             name, function, f"a function {name}{arguments}; it takes {len(parameters)} arguments"
         )
-    return numba.njit(boundscheck=True)(python)
+    return _bounds_checked(python)
 
 
-def tried(name: str, function: Any, signature: str, *arguments: NDArray[np.float64]) -> Any:
-    """Return what a function gives at the start, with its indices checked.
+def tried(
+    name: str,
+    function: Any,
+    signature: str,
+    *arguments: NDArray[np.float64],
+    returns: str,
+    advice: str = "",
+) -> Any:
+    """Call a function at the start, with its indices checked, and return what it returns.
 
-    It is called in both precisions, since those of studies are not known yet.
+    It is called in both precisions, because the precision of the study is not known yet. The
+    type that Numba infers for the result covers every path through the function.
+
+    Parameters
+    ----------
+    name : str
+        The parameter that the function is.
+    function : callable
+    signature : str
+        Its arguments, for messages.
+    *arguments : arrays
+        The arguments in double precision.
+    returns : {"a number", "a bool or a number", "nothing"}
+        What it must return.
+    advice : str, default ""
+        Ends the message that it returns something else.
 
     Raises
     ------
     FastschedError
-        It is no function with such a signature, cannot be compiled, or fails.
+        It is no function with such a signature, cannot be compiled, fails, or may return
+        something else.
     """
     checked = _checked(name, function, signature)
     with np.errstate(over="ignore"):
         single = [part.astype(np.float32) for part in arguments]
     result = _called(name, checked, arguments)
+    _check_type(name, function, checked, arguments, returns, advice)
     try:
         _called(name, checked, single)
+        _check_type(name, function, checked, single, returns, advice)
     except FastschedError as error:
         raise FastschedError(
             f"in single precision, with arrays of float32 (`a.astype(theta.dtype)` makes an "
@@ -82,6 +126,38 @@ def _called(name: str, checked: Any, arguments: Sequence[NDArray[Any]]) -> Any:
             reason = reason[:_LONGEST_REASON] + " ..."
         raise FastschedError(f"{name} cannot be compiled by Numba: {reason}") from None
     except Exception as error:
-        raise FastschedError(
-            f"{name} fails at the start: {type(error).__name__}: {error}"
-        ) from error
+        raise failed(name, error, " at the start") from error
+
+
+def _check_type(
+    name: str,
+    function: Any,
+    checked: Any,
+    arguments: Sequence[NDArray[Any]],
+    returns: str,
+    advice: str,
+) -> None:
+    compilation = checked.overloads[tuple(map(numba.typeof, arguments))]
+    found = types.unliteral(compilation.signature.return_type)
+    if not isinstance(found, _RETURNS[returns]):
+        allowed = f"a function that returns {returns}; it returns {_described(found)}{advice}"
+        reject(name, function, allowed)
+
+
+def _described(found: types.Type) -> str:
+    """Return the words for a type of Numba."""
+    if isinstance(found, types.Optional):
+        return f"{_described(found.type)} on some paths and None on others"
+    if isinstance(found, types.Array):
+        return f"an array of {found.ndim} dimension{'' if found.ndim == 1 else 's'}"
+    for kind, words in (
+        (types.NoneType, "None"),
+        (types.Boolean, "a bool"),
+        (_NUMBERS, "a number"),
+        (types.Complex, "a complex number"),
+        (types.BaseTuple, "a tuple"),
+        (types.UnicodeType, "a str"),
+    ):
+        if isinstance(found, kind):
+            return words
+    return f"a value of Numba's type {found}"

@@ -11,7 +11,7 @@ from typing import Any
 import llvmlite.binding
 import numba
 
-from fastsched.errors import FastschedError, choice, integer, reject
+from fastsched.errors import FastschedError, choice, integer, items, reject
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -38,10 +38,9 @@ def chosen_gpus(device: str, devices: Sequence[int] | None) -> tuple[int, ...]:
     if devices is None:
         return (0,)
     allowed = f"a list of different numbers of GPUs, of which there are {found}"
-    if isinstance(devices, (str, bytes)) or not isinstance(devices, Sequence) or not devices:
-        reject("devices", devices, allowed)
-    numbers = tuple(integer("devices", k, minimum=0, maximum=found - 1) for k in devices)
-    if len(set(numbers)) < len(numbers):
+    given = items("devices", devices, allowed)
+    numbers = tuple(integer("devices", k, minimum=0, maximum=found - 1) for k in given)
+    if not numbers or len(set(numbers)) < len(numbers):
         reject("devices", devices, allowed)
     return numbers
 

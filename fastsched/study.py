@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, choice, increasing, integer, reject
+from fastsched.errors import FastschedError, choice, increasing, integer, is_number, reject
 from fastsched.kernels.body import PRECISIONS
 from fastsched.kernels.probe import Probe
 from fastsched.landscapes import Landscape
@@ -116,7 +116,7 @@ class Study(Spec):
             reject("landscape.dim", self.landscape.dim, f"at most {_LARGEST_COUNT}")
         if not isinstance(self.batch_size, Schedule):
             self._set(batch_size=integer("batch_size", self.batch_size, minimum=1))
-        if isinstance(self.record, (int, float, str, np.generic)):
+        if is_number(self.record) or isinstance(self.record, str):
             self._set(record=integer("record", self.record, minimum=2))
         else:
             allowed = f"increasing integers from 0 to steps = {self.steps}"
@@ -244,7 +244,7 @@ def to_toml(asked: Spec) -> str:
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """Return the plain data of TOML text.
+    """Return the plain data of TOML text, which may begin with a byte-order mark.
 
     Raises
     ------
@@ -254,6 +254,6 @@ def read_toml(text: str) -> dict[str, Any]:
     if not isinstance(text, str):
         reject("text", text, "the text of a study, a str")
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise FastschedError(f"the study is not valid TOML: {error}") from None

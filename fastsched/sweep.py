@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, reject
+from fastsched.errors import FastschedError, items, reject, unwrapped
 from fastsched.paths import brief, changed, value_at
 from fastsched.spec import Spec, parsed, plain, spec
 from fastsched.study import Study, read_toml, to_toml
@@ -358,23 +358,22 @@ def _axis(path: Any, entries: Any) -> Axis:
         if "type" in names:
             reject(f"axes[{path!r}]", names, 'without the name "type", a word of study files')
         entries = list(entries.values())
-    if isinstance(entries, np.ndarray) and entries.ndim == 0:
-        entries = entries.item()
-    if isinstance(entries, (str, Spec)) or not isinstance(entries, (Sequence, np.ndarray)):
-        reject(f"axes[{path!r}]", entries, "a list of values, or a dict that names them")
-    if len(entries) == 0:
+    entries = items(f"axes[{path!r}]", entries, "a list of values, or a dict that names them")
+    if not entries:
         reject(f"axes[{path!r}]", entries, "at least one value")
     if len(paths) == 1:
         return Axis(paths, tuple((_number(entry),) for entry in entries), names)
-    for entry in entries:
-        if not isinstance(entry, (tuple, list, np.ndarray)) or len(entry) != len(paths):
-            reject(f"axes[{path!r}]", entry, f"tuples of {len(paths)} values, one for each path")
-    return Axis(paths, tuple(tuple(map(_number, entry)) for entry in entries), names)
+    allowed = f"tuples of {len(paths)} values, one for each path"
+    rows = [items(f"axes[{path!r}]", entry, allowed) for entry in entries]
+    if any(len(row) != len(paths) for row in rows):
+        reject(f"axes[{path!r}]", next(row for row in rows if len(row) != len(paths)), allowed)
+    return Axis(paths, tuple(tuple(map(_number, row)) for row in rows), names)
 
 
 def _number(value: Any) -> Any:
-    """Return a number of NumPy as one of Python's."""
-    return value.item() if isinstance(value, np.generic) else value
+    """Return a number or a vector of any library as one of Python's or NumPy's."""
+    given = unwrapped(value)
+    return given.item() if isinstance(given, np.generic) else given
 
 
 def _labels(dim: str, axis: Axis) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, real, reject
+from fastsched.errors import FastschedError, failed, is_number, items, real, reject, unwrapped
 from fastsched.paths import changed, value_at
 from fastsched.progress import part_of, progress_bar
 from fastsched.result import Result
@@ -130,7 +130,8 @@ def tune(
     Raises
     ------
     FastschedError
-        A parameter is not allowed, or trajectories diverge at every value.
+        A parameter is not allowed, the objective fails or returns no number, or trajectories
+        diverge at every value.
     KeyboardInterrupt
         On Ctrl-C: a search that is not finished has no value.
 
@@ -155,7 +156,7 @@ def tune(
         reject("study", study, "a Study")
     if not isinstance(objective, str) and not callable(objective):
         reject("objective", objective, "the name of a variable, or a function of a Result")
-    low, high = _checked(bounds)
+    low, high = bounds = _checked(bounds)
     logarithmic = low > 0
     to_value, to_scale = (math.exp, math.log) if logarithmic else (float, float)
     setting = _setting(study, path)
@@ -165,7 +166,7 @@ def tune(
 
     def outcome(value: float, result: Result) -> float:
         if callable(objective):
-            return _number(objective(result))
+            return _returned(objective, result)
         # Over `step`, means are of the trajectories that have not diverged.
         curve = objective in result.data and "step" in result[objective].dims
         if curve and "diverged" in result.data and float(result["diverged"][-1]) > 0:
@@ -270,12 +271,15 @@ def _position_error(
     return slope_se / curvature, ""
 
 
-def _number(value: Any) -> float:
-    """Return what a function gave as a number."""
+def _returned(objective: Callable[[Result], float], result: Result) -> float:
+    """Return the number that a function gives for a result; it may be infinite or NaN."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        reject("objective", value, "a function that returns a number")
+        value = objective(result)
+    except Exception as error:
+        raise failed("objective", error) from error
+    if isinstance(unwrapped(value), (bool, np.bool_)) or not is_number(value):
+        reject("objective", value, "a function that returns a number; it returned this")
+    return float(unwrapped(value))
 
 
 def _last(result: Result, name: str) -> float:
@@ -291,9 +295,10 @@ def _last(result: Result, name: str) -> float:
 
 
 def _checked(bounds: Any) -> tuple[float, float]:
-    if not isinstance(bounds, (tuple, list, np.ndarray)) or len(bounds) != 2:
+    given = items("bounds", bounds, "a least and a greatest value")
+    if len(given) != 2:
         reject("bounds", bounds, "a least and a greatest value")
-    low, high = (real("bounds", bound) for bound in bounds)
+    low, high = (real("bounds", bound) for bound in given)
     if low >= high:
         reject("bounds", bounds, "a least and a greatest value, the least first")
     return low, high

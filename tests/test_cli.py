@@ -15,6 +15,7 @@ import fastsched as fs
 from fastsched.cli import main
 from fastsched.plot import plot_schedules
 from fastsched.spec import Spec
+from fastsched.sweep import read
 
 PROGRAM = [sys.executable, "-c", "import sys; from fastsched.cli import main; sys.exit(main())"]
 LANDSCAPES = [
@@ -49,7 +50,7 @@ def test_run_show_plot(study_file, small_study, tmp_path, capsys):
 def test_errors_are_one_line(study_file, tmp_path, capsys):
     text = study_file.read_text()
     study_file.write_text("step = 3\n" + text)
-    (tmp_path / "binary.nc").write_bytes(b"\x89HDF\xff\xfe")
+    (tmp_path / "binary.nc").write_bytes(b"\x89HDF\xff\xfe\0")
     for arguments, message in [
         (["run", str(study_file)], "unknown key 'step'"),
         (["run", str(tmp_path / "none.toml")], "there is no such file"),
@@ -64,6 +65,47 @@ def test_errors_are_one_line(study_file, tmp_path, capsys):
         error = capsys.readouterr().err
         assert message in error
         assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_encodings_of_a_study_file(study_file, capsys, encoding, end):
+    mark = "\ufeff" if encoding.startswith("utf-16") else ""
+    text = "# Rate η, é" + end + study_file.read_text().replace("\n", end)
+    study_file.write_bytes((mark + text).encode(encoding))
+    picture = study_file.with_name("lr.png")
+    assert main(["schedules", "--draw", str(study_file), "-o", str(picture)]) == 0
+    assert picture.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"# Taux \xe9lev\xe9\n", "not UTF-8 or UTF-16: byte 0xe9 at position 7; save it as UTF-8"),
+        (b"\xef\xbb\xbf# \xe9", "byte 0xe9 at position 5"),
+        (b"\x89HDF\r\n\x1a\n\0\0", "not a text file; a result is read by `fastsched show`"),
+        (b"\x89HDF\xff\xfe\0", "not a text file"),
+        (b"\xff\xfes\0t", "not a text file"),
+        ("\ufeffsteps".encode("utf-32-le"), "not a text file"),
+        ("steps".encode("utf-16-le"), "not a text file"),
+    ],
+)
+def test_files_that_are_not_studies(tmp_path, capsys, content, message):
+    path = tmp_path / "study.toml"
+    path.write_bytes(content)
+    assert main(["run", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert str(path) in error
+    assert len(error.splitlines()) == 1
+
+
+def test_text_with_a_byte_order_mark(small_study):
+    text = "\ufeff" + small_study.to_toml()
+    assert fs.Study.from_toml(text) == small_study
+    swept = text + "[sweep]\nbatch_size = [1, 2]\n"
+    assert fs.Sweep.from_toml(swept).study == small_study
+    assert read(swept.replace("\n", "\r\n")).shape == (2,)
 
 
 def test_output_folder_is_checked_before_the_run(study_file, tmp_path, capsys):

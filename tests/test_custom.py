@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numba
+import numba.extending
 import numpy as np
 import pytest
 from helpers import fast_losses
@@ -109,6 +112,19 @@ def test_equal_functions_are_equal_landscapes():
     assert custom != fs.Custom(drawn_gradient, loss, 3, draws=3, start=1.0)
 
 
+@numba.njit("float64(float64[:])", fastmath=True)
+def loss_in_double(theta):
+    return 0.5 * (theta[0] ** 2 + 0.5 * theta[1] ** 2 + 0.2 * theta[2] ** 2)
+
+
+def test_functions_with_a_fixed_signature():
+    custom = fs.Custom(gradient, loss_in_double, 3, start=1.0)
+    study = fs.Study(custom, fs.SGD(0.1), 1, 16, record=[1])
+    expected = loss(1 - 0.1 * CURVATURE)
+    np.testing.assert_allclose(fast_losses(study), expected, rtol=1e-6)
+    custom.check_gradient()
+
+
 def test_check_gradient():
     fs.Custom(gradient, loss, 3).check_gradient()
     fs.Custom(gradient, loss, 3).check_gradient(points=np.ones((2, 3)))
@@ -123,6 +139,25 @@ def test_check_gradient():
         biased.check_gradient()
     with pytest.raises(fs.FastschedError, match=r"must be of shape \(n, 3\), got"):
         wrong.check_gradient(points=np.ones((2, 4)))
+
+
+class Callable:
+    """Numba compiles neither the object nor its method."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return False
+
+    def __call__(self, theta):
+        return 0.0
+
+    def loss(self, theta):
+        return 0.0
+
+
+def _by_precision(theta):
+    return theta[0]
 
 
 def out_of_range(theta, draws, out):
@@ -143,6 +178,31 @@ def untypeable(theta, draws, out):
     out[:] = theta.unknown
 
 
+def returns_gradient(theta, draws, out):
+    return 2 * theta
+
+
+def returns_out(theta, draws, out):
+    out[:] = theta
+    return out
+
+
+def sometimes(theta):
+    if theta[0] < 1:
+        return theta[0] ** 2
+
+
+@numba.extending.overload(_by_precision)
+def _compiled_by_precision(theta):
+    if theta.dtype == numba.float32:
+        return lambda theta: theta[0] + 1j
+    return lambda theta: theta[0]
+
+
+def complex_in_single(theta):
+    return _by_precision(theta)
+
+
 def dotted_in_double(theta):
     return np.dot(CURVATURE, theta)
 
@@ -158,13 +218,38 @@ def written_in_double(theta, draws, out):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gradient": 1.0}, r"gradient = 1.0: .* a function gradient\(theta, draws, out\)"),
-        ({"gradient": np.sin}, r"gradient = .* a function gradient\(theta, draws, out\)"),
+        ({"gradient": 1.0}, r"gradient = 1.0: .* function gradient\(theta, draws, out\)"),
+        ({"gradient": [1.0]}, r"gradient = \[1.0\]: .* function gradient\(theta, draws, out\)"),
+        ({"loss": Callable()}, r"loss = .* a Python or numba.njit function loss\(theta\)"),
+        ({"loss": Callable().loss}, r"loss = .* a Python or numba.njit function loss\(theta\)"),
+        ({"loss": partial(loss)}, r"loss = .* a Python or numba.njit function loss\(theta\)"),
+        ({"loss": lambda *theta: 0.0}, r"loss = .* without \* or keyword arguments"),
+        (
+            {"gradient": np.sin},
+            r"gradient = .* a Python or numba.njit function gradient\(theta, draws, out\)",
+        ),
         ({"gradient": loss}, "gradient = .* it takes 1 arguments"),
         ({"loss": gradient}, "loss = .* it takes 3 arguments"),
-        ({"loss": lambda theta: theta}, "loss = .* a function to a finite number"),
+        (
+            {"loss": lambda theta: theta},
+            r"loss = .* returns a number; it returns an array of 1 dim",
+        ),
         ({"loss": lambda theta: theta[0] / 0.0}, "loss fails at the start: ZeroDivisionError"),
-        ({"loss": lambda theta: np.inf}, "loss = .* it gives inf"),
+        ({"loss": lambda theta: np.inf}, "loss = .* it returns inf"),
+        ({"loss": lambda theta: theta[:1]}, "loss = .* it returns an array of 1 dimension"),
+        ({"loss": lambda theta: theta.sum() + 0j}, "loss = .* it returns a complex number"),
+        ({"loss": lambda theta: None}, "loss = .* it returns None"),
+        ({"loss": lambda theta: (theta[0], theta[1])}, "loss = .* it returns a tuple"),
+        ({"loss": lambda theta: "small"}, "loss = .* it returns a str"),
+        ({"loss": lambda theta: theta[0] < 1}, "loss = .* it returns a bool"),
+        ({"loss": sometimes}, "loss = .* it returns a number on some paths and None on others"),
+        ({"loss": sometimes, "start": 1.0}, "loss = .* on some paths"),
+        ({"loss": complex_in_single}, "in single precision, .* it returns a complex number"),
+        (
+            {"gradient": returns_gradient},
+            "gradient = .* an array .*; write the gradient into `out`",
+        ),
+        ({"gradient": returns_out}, "gradient = .* returns nothing; it returns an array"),
         ({"gradient": out_of_range}, "gradient fails at the start: IndexError"),
         ({"gradient": unfilled}, r"fills `out` .* out\[1\] = nan"),
         ({"gradient": moves_theta}, "leaves theta as it is"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import draws
+from helpers import draws, fast_losses, slow_losses
 from scipy import optimize, stats
 
 import fastsched as fs
@@ -217,13 +217,65 @@ def test_bad_input(arguments, message):
         fs.Dataset(**{"inputs": INPUTS, "targets": TARGETS, **arguments})
 
 
-@pytest.mark.parametrize("replacement", [True, False])
-def test_batches_larger_than_the_data(replacement):
+@pytest.mark.parametrize(("replacement", "batch_size"), [(True, 2**24 + 1), (False, 13)])
+def test_batches_that_are_too_large(replacement, batch_size):
     study = fs.Study(
-        fs.Dataset(INPUTS, TARGETS, replacement=replacement), fs.SGD(0.1), 5, 5, batch_size=13
+        fs.Dataset(INPUTS, TARGETS, replacement=replacement), fs.SGD(0.1), 5, 5, batch_size
     )
-    with pytest.raises(fs.FastschedError, match=r"batch_size = 13: .* number of rows, 12"):
+    allowed = "at most 16777216" if replacement else "number of rows, 12, without replacement"
+    with pytest.raises(fs.FastschedError, match=f"batch_size = {batch_size}: .* {allowed}"):
         fs.run(study, progress=False)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_a_batch_may_be_larger_than_the_data(precision):
+    data = fs.Dataset(INPUTS, TARGETS, start=0.5)
+    study = fs.Study(data, fs.SGD(0.1), 5, 20, 64, record=np.arange(6), precision=precision)
+    tolerance = 1e-4 if precision == "single" else 1e-11
+    np.testing.assert_allclose(fast_losses(study), slow_losses(study), rtol=tolerance)
+
+
+def test_large_batches_divide_the_variance():
+    """64 rows out of 12: the gradient of a step has 1/64 of the variance of one row's."""
+    data = fs.Dataset(INPUTS, TARGETS)
+    n, rate = 40_000, 0.5
+    study = fs.Study(data, fs.SGD(rate), 1, n, 64, record=[1])
+    losses = fast_losses(study)[0]
+    after = data.start_moments()[0] - rate * data.gradient(np.zeros(3))
+    spread = rate**2 * data.gradient_covariance(np.zeros(3)) / 64
+    excess = np.trace(data.hessian() @ spread) / 2
+    error = losses.std() / np.sqrt(n)
+    assert excess > 20 * error
+    assert abs(losses.mean() - data.reference_loss(after[None])[0] - excess) < 4 * error
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_shapes_and_types_of_the_data(loss):
+    rows, targets = INPUTS > 0, TARGETS > 0.2
+    expected = fs.Dataset(
+        rows.astype(float), targets.astype(float), loss, test_inputs=rows.astype(float),
+        test_targets=targets.astype(float),
+    )  # fmt: skip
+    for x, y in [
+        (rows, targets),
+        (rows.tolist(), targets.tolist()),
+        (rows, targets[:, None]),
+        (rows.astype(np.float32), targets.astype(int)[:, None].tolist()),
+    ]:
+        assert fs.Dataset(x, y, loss, test_inputs=x, test_targets=y) == expected
+    for wrong in (targets[:11, None], targets[None], np.stack([targets, targets], axis=1)):
+        with pytest.raises(fs.FastschedError, match=r"test_targets .* \(12,\), got shape"):
+            expected.replace(test_targets=wrong)
+
+
+def test_data_frames():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": INPUTS[:, 0], "b": INPUTS[:, 1] > 0, "c": np.arange(12)})
+    expected = fs.Dataset(np.stack([INPUTS[:, 0], INPUTS[:, 1] > 0, np.arange(12)], 1), TARGETS)
+    for targets in (pd.Series(TARGETS), pd.DataFrame({"y": TARGETS})):
+        assert fs.Dataset(frame, targets) == expected
+    with pytest.raises(fs.FastschedError, match=r"inputs = .* shape \(n, v\)"):
+        fs.Dataset(frame.assign(b="no"), TARGETS)
 
 
 def test_feature_map():

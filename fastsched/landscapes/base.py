@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import abc
-import numbers
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import FastschedError, array, numeric, real, reject
+from fastsched.errors import FastschedError, array, is_number, numeric, real, reject
 from fastsched.kernels.probe import View, Work
 from fastsched.spec import Spec, spec
 
@@ -319,7 +318,7 @@ def checked_std(name: str, std: Any, dim: int | None = None) -> float | NDArray[
 def scalar_or_vector(name: str, value: Any, dim: int | None = None) -> float | NDArray[np.float64]:
     """Return a finite float or a read-only vector, of length `dim` where that is known."""
     allowed = "a number or a vector" if dim is None else f"a number or a vector of shape ({dim},)"
-    if isinstance(value, numbers.Real) or numeric(name, value, allowed).ndim == 0:
+    if is_number(value) or numeric(name, value, allowed).ndim == 0:
         return real(name, value)
     vector = array(name, value, ndim=(1,), allowed=allowed)
     if dim is not None and vector.shape != (dim,):

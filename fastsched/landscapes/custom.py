@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.compiled import compiled, python_of, tried
-from fastsched.errors import FastschedError, array, choice, integer, real, reject
+from fastsched.errors import FastschedError, array, choice, integer, is_number, reject
 from fastsched.kernels.device import device
 from fastsched.kernels.philox import STREAM_BATCH, philox
 from fastsched.kernels.probe import Work
@@ -97,12 +98,12 @@ class Custom(Coupled):
     ----------
     gradient : function
         `gradient(theta, draws, out)` writes the gradient at `theta`, of shape (d,), to `out`, of
-        shape (d,); it must leave `theta` as it is. Arrays are in the study's precision, and the
-        function must compile in both: where types must agree, as in `np.dot`, an array `a` of its
-        own enters as `a.astype(theta.dtype)`. A `numba.njit` function, or a Python function that
-        Numba can compile.
+        shape (d,), and returns nothing; it must leave `theta` as it is. Arrays are in the study's
+        precision, and the function must compile in both: where types must agree, as in `np.dot`,
+        an array `a` of its own enters as `a.astype(theta.dtype)`. A `numba.njit` function, or a
+        Python function that Numba can compile.
     loss : function
-        `loss(theta)` returns a number.
+        `loss(theta)` returns a real number, on every path.
     dim : int
         Number of coordinates d.
     draws : int, default 0
@@ -119,9 +120,10 @@ class Custom(Coupled):
     Raises
     ------
     FastschedError
-        A parameter is out of range or of the wrong shape; a function cannot be compiled, or fails
-        a trial at the start: an index out of bounds, values that are not finite, or an `out` that
-        is not filled. On `to_dict`, TOML and digests, because a function is not data.
+        A parameter is out of range or of the wrong shape; a function cannot be compiled, returns
+        something else, or fails a trial at the start: an index out of bounds, values that are not
+        finite, or an `out` that is not filled. On `to_dict`, TOML and digests, because a function
+        is not data.
 
     Notes
     -----
@@ -172,7 +174,16 @@ class Custom(Coupled):
         out = np.full(self.dim, np.nan)
         draws = np.full(self.draws, 0.5)
         before = theta.copy()
-        tried("gradient", self.gradient, "(theta, draws, out)", theta, draws, out)
+        tried(
+            "gradient",
+            self.gradient,
+            "(theta, draws, out)",
+            theta,
+            draws,
+            out,
+            returns="nothing",
+            advice="; write the gradient into `out`",
+        )
         if not np.array_equal(theta, before):
             reject("gradient", self.gradient, "a function that leaves theta as it is")
         if not np.all(np.isfinite(out)):
@@ -183,13 +194,10 @@ class Custom(Coupled):
                 f"a function that fills `out` with finite numbers; at the start out[{i}] = "
                 f"{out[i]}",
             )
-        value = tried("loss", self.loss, "(theta)", theta)
-        try:
-            real("loss", value)
-        except FastschedError:
-            reject(
-                "loss", self.loss, f"a function to a finite number; at the start it gives {value!r}"
-            )
+        value = tried("loss", self.loss, "(theta)", theta, returns="a number")
+        if not math.isfinite(value):
+            allowed = f"a function that returns a finite number; at the start it returns {value!r}"
+            reject("loss", self.loss, allowed)
 
     @property
     def draws_normals(self) -> bool:  # type: ignore[override]
@@ -262,7 +270,7 @@ class Custom(Coupled):
         """
         rng = np.random.default_rng(integer("seed", seed, minimum=0))
         samples = integer("samples", samples, minimum=2)
-        if isinstance(points, (int, np.integer)):
+        if is_number(points):
             mean, _ = self.start_moments()
             number = integer("points", points, minimum=1)
             where = mean + rng.standard_normal((number, self.dim))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from fastsched.spec import spec
 if TYPE_CHECKING:
     from fastsched.kernels.reference import Draws
 
-# Row numbers are kept in single precision too.
+# Row numbers and batch sizes are kept in single precision too.
 _LARGEST_ROWS = 2**24
 
 
@@ -59,16 +58,17 @@ class Dataset(Coupled):
     Parameters
     ----------
     inputs : array of shape (n, v)
-        One row for each sample, at most 2^24 of them.
-    targets : array of shape (n,)
+        One row for each sample, at most 2^24 of them. False and True count as 0 and 1.
+    targets : array of shape (n,) or (n, 1)
         Any numbers for the squared loss; two classes, 0 and 1, -1 and 1, or False and True, for
         the logistic loss.
     loss : {"squared", "logistic"}, default "squared"
     features : int or FeatureMap, optional
         Use random features of the inputs: that many with relu, or those of a `FeatureMap`.
     replacement : bool, default True
-        Draw every row of a batch independently; else go through the rows in epochs, each in a
-        new random order, the last batch of an epoch being what is left, as PyTorch's DataLoader.
+        Draw every row of a batch independently; a batch may then be larger than n. Otherwise go
+        through the rows in epochs, each in a new random order, with a smaller last batch where
+        the batch size does not divide n, as PyTorch's DataLoader.
     l2 : float, default 0
         Strength lambda of the penalty.
     start : float, array of shape (d,) or Normal, default 0
@@ -80,7 +80,7 @@ class Dataset(Coupled):
     ------
     FastschedError
         A parameter is out of range or of the wrong shape, or the data hold NaN; when run, a batch
-        size larger than n.
+        size larger than n without replacement, or larger than 2^24 with it.
 
     Notes
     -----
@@ -142,15 +142,14 @@ class Dataset(Coupled):
         self, name: str, target_name: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rows, values = getattr(self, name), getattr(self, target_name)
-        inputs = array(name, rows, ndim=(2,), allowed="an array of shape (n, v)")
+        inputs = array(name, rows, ndim=(2,), allowed="an array of shape (n, v)", kinds="biuf")
         if len(inputs) > _LARGEST_ROWS:
             reject(name, rows, f"of at most {_LARGEST_ROWS} rows, got {len(inputs)}")
         shape = f"a vector of shape ({len(inputs)},)"
-        with contextlib.suppress(ValueError):  # of lists of unequal lengths, which `array` rejects
-            if self.loss == "logistic" and np.asarray(values).dtype == bool:
-                values = np.asarray(values).astype(int)
-        targets = array(target_name, values, ndim=(1,), allowed=shape)
-        if len(targets) != len(inputs):
+        targets = array(target_name, values, ndim=(1, 2), allowed=shape, kinds="biuf")
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            targets = targets[:, 0]
+        if targets.shape != (len(inputs),):
             reject(target_name, values, f"{shape}, got shape {targets.shape}")
         if self.loss == "logistic" and not (
             np.all(np.isin(targets, (0, 1))) or np.all(np.isin(targets, (-1, 1)))
@@ -282,8 +281,14 @@ class Dataset(Coupled):
 
     def step_table(self, batch_sizes: NDArray[np.float64]) -> NDArray[np.float64]:
         n = len(self.inputs)
-        if np.max(batch_sizes) > n:
-            reject("batch_size", int(np.max(batch_sizes)), f"at most the number of rows, {n}")
+        most = _LARGEST_ROWS if self.replacement else n
+        if np.max(batch_sizes) > most:
+            allowed = (
+                f"at most {most}"
+                if self.replacement
+                else (f"at most the number of rows, {n}, without replacement")
+            )
+            reject("batch_size", int(np.max(batch_sizes)), allowed)
         begins, counts = np.zeros_like(batch_sizes), batch_sizes.copy()
         if not self.replacement:
             position = 0.0

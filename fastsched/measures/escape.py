@@ -91,14 +91,15 @@ class Escape(FirstPassage):
         Center of the ball, by default the landscape's minimum.
     region : function, optional
         Leave the region where `region(theta)` is true; compiled by Numba, called with one
-        trajectory's theta of shape (d,), which it must not change. Then the study cannot be
-        written as TOML.
+        trajectory's theta of shape (d,), which it must not change. It returns a bool, or a number
+        that is not 0 inside. A study with a region cannot be written as TOML.
 
     Raises
     ------
     FastschedError
-        A parameter is out of range or given with another that excludes it; the function cannot
-        be compiled; or, when the study is made, the landscape has no basins or no minimum.
+        A parameter is out of range or given with another that excludes it; or, when
+        the study is made, the function cannot be compiled, fails at the start or returns something
+        else, or the landscape has no basins or no minimum.
 
     Notes
     -----
@@ -116,7 +117,10 @@ class Escape(FirstPassage):
     region: Callable[..., Any] | None = None
 
     prefix: ClassVar[str] = "escape"
-    SEEKS = True
+
+    @property
+    def SEEKS(self) -> bool:  # type: ignore[override]
+        return self.radius is None and self.region is None
 
     def __post_init__(self) -> None:
         if self.radius is not None:
@@ -144,7 +148,7 @@ class Escape(FirstPassage):
             )
         if self.region is not None:
             mean, _ = landscape.start_moments()
-            tried("region", self.region, "(theta)", mean.copy())
+            tried("region", self.region, "(theta)", mean.copy(), returns="a bool or a number")
             # A function in the first place would make Numba look for function pointers.
             view = View(
                 region_view,

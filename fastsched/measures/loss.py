@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import array, reject
+from fastsched.errors import array, numeric, reject
 from fastsched.kernels import reduce
 from fastsched.kernels.probe import LOSS, Probe, Reading
 from fastsched.kernels.rows import Rows
@@ -72,7 +72,7 @@ class Loss(Measure):
 
     def __post_init__(self) -> None:
         allowed = "strictly increasing numbers between 0 and 1 (both excluded)"
-        if isinstance(self.quantiles, (tuple, list)) and not self.quantiles:
+        if numeric("quantiles", self.quantiles, allowed).size == 0:
             self._set(quantiles=())
             return
         orders = array("quantiles", self.quantiles, ndim=(1,), allowed=allowed)

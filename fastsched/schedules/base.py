@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import numbers
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, Generic, TypeVar, overload
@@ -11,7 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsched.errors import FastschedError, integer, real, reject
+from fastsched.errors import FastschedError, integer, is_number, numeric, real, reject
 from fastsched.spec import Spec, spec
 
 _T = TypeVar("_T")
@@ -23,7 +22,9 @@ class Schedule(Spec, abc.ABC):
     """Base of all schedules: a value for every step t = 0, 1, ...
 
     Schedules compose: `s.warmup(steps)`, `a.then(b, at)`, `0.5 * s`, `a * b`, `a + b`,
-    `s.clip(low, high)`. A new one is a `spec` class with `_at`.
+    `s.clip(low, high)`. A new one is a `spec` class with `_at`. Numbers may be arrays without
+    dimensions, of any library; with xarray write `s * number`, because xarray stores the result
+    of `number * s` in a `DataArray` of objects.
 
     Examples
     --------
@@ -53,12 +54,7 @@ class Schedule(Spec, abc.ABC):
             `t` is negative or no integer, or the schedule is not finite there.
         """
         allowed = "an integer or an array of integers, at least 0"
-        try:
-            given = np.asarray(t)
-        except ValueError:
-            reject("t", t, allowed)
-        if given.dtype.kind not in "iu":
-            reject("t", t, allowed)
+        given = numeric("t", t, allowed, "iu")
         steps = given.astype(np.int64).reshape(-1)
         if np.any(steps < 0):
             reject("t", t, allowed)
@@ -115,13 +111,13 @@ def hyperparameter(name: str, value: Any) -> float | Schedule:
     """
     if isinstance(value, Schedule):
         return value
-    if not isinstance(value, numbers.Real):
+    if not is_number(value):
         reject(name, value, "a finite number or a Schedule")
     return real(name, value)
 
 
 def _is_operand(value: object) -> bool:
-    return isinstance(value, (Schedule, numbers.Real))
+    return isinstance(value, Schedule) or is_number(value)
 
 
 def checked_schedule(name: str, value: Any) -> Schedule:
@@ -129,13 +125,6 @@ def checked_schedule(name: str, value: Any) -> Schedule:
     if not isinstance(value, Schedule):
         reject(name, value, "a Schedule")
     return value
-
-
-def items(name: str, value: Any, allowed: str) -> list[Any]:
-    """Return the items of a sequence or vector; anything else is an error."""
-    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
-        reject(name, value, allowed)
-    return list(value)
 
 
 def blend(start: float | Values, end: float, weight: Values) -> Values:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastsched.errors import integer, real, reject
+from fastsched.errors import integer, items, real, reject
 from fastsched.schedules.base import (
     Schedule,
     Steps,
@@ -14,7 +14,6 @@ from fastsched.schedules.base import (
     blend,
     float_power,
     half_cosine,
-    items,
 )
 from fastsched.spec import spec
 

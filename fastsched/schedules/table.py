@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsched.errors import array, integer, real, reject
+from fastsched.errors import array, failed, integer, items, real, reject
 from fastsched.schedules.base import (
     Hidden,
     Schedule,
     Steps,
     Values,
-    items,
 )
 from fastsched.spec import refuse_text, spec
 
@@ -156,8 +155,9 @@ class Function(Schedule):
     Raises
     ------
     FastschedError
-        `f` is not callable; on evaluation, it did not return a finite number; `to_dict`, TOML
-        and digests, because a function is not data: use `Table(s.values(steps))` there.
+        `f` is not callable; on evaluation, it fails or does not return a finite number; on
+        `to_dict`, TOML and digests, because a function is not data: use `Table(s.values(steps))`
+        there.
 
     Notes
     -----
@@ -180,9 +180,10 @@ class Function(Schedule):
         return np.array([self._number(step) for step in t.tolist()], dtype=np.float64)
 
     def _number(self, step: int) -> float:
-        value = self.f(step)
-        if getattr(value, "ndim", None) == 0:
-            value = value.item()
+        try:
+            value = self.f(step)
+        except Exception as error:
+            raise failed("f", error, f" at step {step}") from error
         return real(f"f({step})", value)
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsched.disk_cache import cached
-from fastsched.errors import array, integer, real, reject
+from fastsched.errors import array, integer, items, real, reject
 from fastsched.landscapes.base import scalar_or_vector
 from fastsched.progress import progress_bar
 from fastsched.theory.rule import LinearRule
@@ -189,9 +189,10 @@ def successive_gradients(
         reject("noise_variance", noise_variance, "at least 0")
     origin = np.broadcast_to(scalar_or_vector("minimum", minimum, dim), (dim,))
     k = integer("stretch", stretch, minimum=0, maximum=len(rule.lengths) - 1)
-    if not isinstance(batch_sizes, tuple) or len(batch_sizes) != 2:
+    sizes = items("batch_sizes", batch_sizes, "a tuple of two batch sizes")
+    if len(sizes) != 2:
         reject("batch_sizes", batch_sizes, "a tuple of two batch sizes")
-    batch, next_batch = (real("batch_sizes", value, minimum=1) for value in batch_sizes)
+    batch, next_batch = (real("batch_sizes", value, minimum=1) for value in sizes)
     row = rule.base[k, 0] + h[:, None] * rule.slope[k, 0]
     strength = rule.noise[k, 0]
     carried = np.einsum("dij,dj->di", p, row)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastsched.errors import NoExactTheory, array, real, reject
+from fastsched.errors import NoExactTheory, array, evaluated, real, reject
 from fastsched.theory.passage import (
     NODES,
     SAMPLES,
@@ -18,7 +18,6 @@ from fastsched.theory.passage import (
     WEIGHTS,
     Array,
     Function,
-    evaluated,
     panel_nodes,
 )
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from scipy.sparse.linalg import eigs
 
-from fastsched.errors import NoExactTheory, numeric, real, reject
+from fastsched.errors import NoExactTheory, evaluated, numeric, real, reject
 from fastsched.landscapes.base import Normal
 
 # A panel this many standard deviations wide with so many nodes integrates the transition density
@@ -324,8 +324,8 @@ class GaussianChain(Chain):
             reject("map", map, "a function of an array of points")
         self.map = map
         self.std = std if callable(std) else real("std", std, above=0)
-        self.lower = lower if lower == -math.inf else real("lower", lower)
-        self.upper = upper if upper == math.inf else real("upper", upper)
+        self.lower = -math.inf if lower == -math.inf else real("lower", lower)
+        self.upper = math.inf if upper == math.inf else real("upper", upper)
         if self.lower >= self.upper:
             reject("upper", upper, f"greater than lower = {lower!r}")
         points = numeric("breaks", breaks, "a tuple of points")
@@ -431,13 +431,3 @@ def _spectral(grid: _Grid, index: int) -> _Answer:
         )
     tolerance = np.asarray(rate * _relative_tolerance(1 / rate))
     return _Answer(np.asarray(rate), tolerance, law @ grid.lost / law.sum())
-
-
-def evaluated(name: str, function: Function, x: Array) -> Array:
-    """Return the values of a user's function at points x, all finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = np.broadcast_to(np.asarray(function(x), dtype=np.float64), x.shape)
-    bad = ~np.isfinite(result)
-    if np.any(bad):
-        reject(name, function, f"finite; it is not at x = {x[np.argmax(bad)]:g}")
-    return result

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsched.errors import NoExactTheory
+from fastsched.errors import NoExactTheory, array
 from fastsched.optimizers import SGD, Optimizer
 from fastsched.schedules import Constant, Schedule
 
@@ -87,7 +87,9 @@ def linear_rule(
             f"moments exist for SGD in all its forms"
         )
     parameters = (optimizer.lr, optimizer.momentum, optimizer.weight_decay)
-    constant = np.ndim(batch_sizes) == 0 and not any(
+    allowed = "a number or one for each step"
+    sizes = array("batch_sizes", batch_sizes, ndim=(0, 1), allowed=allowed)
+    constant = sizes.ndim == 0 and not any(
         isinstance(p, Schedule) and not isinstance(p, Constant) for p in parameters
     )
     rows = 1 if constant else steps
@@ -100,7 +102,7 @@ def linear_rule(
     else:
         inner, outer = -lr, mu if optimizer.nesterov else np.ones(rows)
     order = 1 if optimizer.momentum == 0.0 else 2
-    root = np.sqrt(np.broadcast_to(np.asarray(batch_sizes, dtype=np.float64), (rows,)))
+    root = np.sqrt(np.broadcast_to(sizes, (rows,)))
     base = np.empty((rows, 2, 2))
     slope = np.zeros((rows, 2, 2))
     base[:, 0, 0], base[:, 0, 1] = 1 - shrinkage + total * coupled, outer * mu

@@ -73,8 +73,7 @@ def stationary_moments(
     >>> covariance[:, 0, 0].round(12).tolist()
     [0.333333333333, 0.25]
     """
-    allowed = "curvatures of shape (d,)"
-    h = array("curvature", curvature, ndim=(1,), allowed=allowed)
+    h = _curvatures(curvature)
     variance = _coordinates("noise_variance", noise_variance, len(h))
     if variance.min() < 0:
         reject("noise_variance", noise_variance, "at least 0")
@@ -182,7 +181,7 @@ def noise_floor(
     >>> round(noise_floor(SGD(lr=0.5), [1.0], 3.0), 12)
     0.5
     """
-    h = np.asarray(curvature)
+    h = _curvatures(curvature)
     _, covariance = stationary_moments(optimizer, h, noise_variance, batch_size=batch_size)
     return 0.5 * float(np.sum(h * covariance[:, 0, 0]))
 
@@ -271,7 +270,7 @@ def dissipation_ratio(
     >>> round(dissipation_ratio(SGD(0.1, momentum=0.9), [1.0, 0.5], 1.0), 12)
     1.0
     """
-    h = np.asarray(curvature)
+    h = _curvatures(curvature)
     _, covariance = stationary_moments(optimizer, h, noise_variance)
     values = optimizer.hyperparameters(1)
     if values["weight_decay"][0] != 0:
@@ -285,6 +284,10 @@ def dissipation_ratio(
     if square == 0:
         reject("noise_variance", noise_variance, "greater than 0 somewhere")
     return 2 * float(np.sum(h * covariance[:, 0, 0]) / (lr * (1 + mu) * square))
+
+
+def _curvatures(value: Any) -> NDArray[np.float64]:
+    return array("curvature", value, ndim=(1,), allowed="curvatures of shape (d,)")
 
 
 def _coordinates(name: str, value: Any, dim: int) -> NDArray[np.float64]:

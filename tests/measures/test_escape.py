@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import same_data
 from scipy import stats
 
 import fastsched as fs
@@ -223,6 +224,14 @@ def fails(theta):
     return theta[5] > 0 and no_such_name  # noqa: F821
 
 
+def sometimes(theta):
+    if theta[0] < 1.0:
+        return True
+
+
+FIELD = fs.RandomField(2, 8, 1.0, 0.5, 0.3, 0.1)
+
+
 @pytest.mark.parametrize(
     ("landscape", "measure", "message"),
     [
@@ -230,11 +239,35 @@ def fails(theta):
         (LEFT, fs.Escape(radius=1.0), "DoubleWell has no single minimum"),
         (fs.Quadratic([1.0, 2.0]), fs.Escape(radius=1.0, center=[0.0] * 3), r"center .* \(2,\)"),
         (LEFT, fs.Escape(region=fails), "region"),
+        (LEFT, fs.Escape(region=lambda th: th < 1.0), "region .* an array of 1 dimension"),
+        (LEFT, fs.Escape(region=lambda th: th[:1] < 1.0), "region .* an array of 1 dimension"),
+        (LEFT, fs.Escape(region=lambda th: None), "region .* it returns None"),
+        (LEFT, fs.Escape(region=lambda th: (True,)), "region .* it returns a tuple"),
+        (LEFT, fs.Escape(region=lambda th: "in"), "region .* it returns a str"),
+        (LEFT, fs.Escape(region=lambda th: 1j * th[0]), "region .* it returns a complex"),
+        (LEFT, fs.Escape(region=sometimes), "region .* a bool on some paths and None on others"),
+        (FIELD, fs.Escape(region=sometimes), "region .* a bool on some paths and None on others"),
+        (FIELD, fs.Escape(region=lambda th: th[0] < 1 / 0), "region fails at the start"),
     ],
 )
 def test_refused_with_the_study(landscape, measure, message):
     with pytest.raises(fs.FastschedError, match=message):
         fs.Study(landscape, fs.SGD(0.1), 4, 4, measures=measure)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        lambda theta: 1 if theta[0] < 1.0 else 0,
+        lambda theta: max(1.0 - theta[0], 0.0),
+        lambda theta: np.bool_(theta[0] < 1.0),
+        lambda theta: np.all(theta < 1.0),
+    ],
+)
+def test_what_a_region_may_return(region):
+    case = fs.Study(LEFT, fs.SGD(0.1), 60, 64, measures=fs.Escape(region=region))
+    expected = fs.run(case.replace(measures=fs.Escape(region=inside)), progress=False)
+    assert same_data(fs.run(case, progress=False), expected)
 
 
 def test_a_region_is_not_data():

@@ -280,6 +280,22 @@ LINE = GaussianChain(lambda x: 0.5 * x, 1.0)
         (lambda: GaussianChain(np.sin, 1.0, breaks=0.5), "breaks = 0.5: .* finite points"),
         (lambda: GaussianChain(np.sin, 1.0, breaks=(math.nan,)), "breaks .* finite points"),
         (lambda: GaussianChain(np.log, 1.0, -1, 1).mean_passage_time(0.5), "map .* finite"),
+        (
+            lambda: GaussianChain(lambda x: None, 1.0, -1, 1).mean_passage_time(0.5),
+            r"map\(x\) = None",
+        ),
+        (
+            lambda: GaussianChain(lambda x: x[:1], 1.0, -1, 1).mean_passage_time(0.5),
+            r"map\(x\) .* array of shape",
+        ),
+        (
+            lambda: GaussianChain(lambda x: x + 0j, 1.0, -1, 1).mean_passage_time(0.5),
+            r"map\(x\) = (.|\n)* an array of numbers",
+        ),
+        (
+            lambda: GaussianChain(np.sin, lambda x: 1 / 0, -1, 1).mean_passage_time(0.5),
+            "std fails .* ZeroDivisionError",
+        ),
         (lambda: GaussianChain(np.sin, np.cos, -3, 3).decay_rate(), "std .* positive"),
         (lambda: INSIDE.mean_passage_time("0"), "start = '0': .* finite number"),
         (lambda: INSIDE.survival([1, -1], 0.0), r"steps = \[1, -1\]: .* at least 0"),
