@@ -16,6 +16,7 @@ from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, int
 from fastsched.kernels.reduce import COUNT
 from fastsched.labelled import Part, dataset
 from fastsched.measures.base import Partial, mean_and_error
+from fastsched.netcdf import write_netcdf
 from fastsched.pairs import MOST_PAIRED, at_every_step, paired
 from fastsched.result import LARGEST_EXACT_WORK, Result, attributes, labelled, own_coordinates
 from fastsched.statistics import Statistics
@@ -84,7 +85,7 @@ class SweepResult(Result):
         return cls(sweep, data.assign_coords(sweep.coordinates), pairs)
 
     def _write_more(self, path: Path) -> None:
-        self.pairs.to_netcdf(path, group=_PAIRS, mode="a", engine="h5netcdf")
+        write_netcdf(self.pairs, path, _PAIRS)
 
     @property
     def asked(self) -> Sweep:
