@@ -61,7 +61,8 @@ def _attribute(name: str, value: Any) -> Any:
         reject(name, value, _ALLOWED)
     if numbers.dtype.kind == "b":
         numbers = numbers.astype(np.int8)
-    if numbers.dtype.kind == "U" and numbers.ndim == 1 and all(isinstance(x, str) for x in value):
+    texts = numbers.dtype.kind == "U" and numbers.ndim == 1
+    if texts and all(isinstance(text, str) for text in list(value)):  # type: ignore[arg-type]
         return [_attribute(name, text) for text in numbers.tolist()]
     if numbers.dtype.kind not in "iufc" or numbers.ndim > 1:
         reject(name, value, _ALLOWED)

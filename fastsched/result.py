@@ -208,7 +208,9 @@ class Result:
 
         The table has some of the recorded steps; where there is exact theory, the exact value
         and the z-score stand beside the estimate. Below it stand the numbers without a step,
-        such as an escape probability, and the names of all others.
+        such as an escape probability, and the names of all others. A mean that is not estimable,
+        since a few trajectories carry its variance, is shown as "n/e", and the quantiles come
+        first.
 
         Parameters
         ----------

@@ -254,7 +254,12 @@ class SweepResult(Result):
         ----------
         rows : int, default 20
             The largest number of members in the table, at least 1; of more members those with
-            the least loss.
+            the least loss, where the loss ranks them, else the first ones.
+
+        Notes
+        -----
+        The loss ranks members where every measure of every member is `Loss`, `TestLoss` or
+        `Average` and every mean loss is estimable. Use `best` to rank by another variable.
         """
         from fastsched.sweep_summary import sweep_summary
 
