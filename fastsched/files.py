@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsched.errors import reject
 
-RESULT_ENDINGS = (".nc", ".nc4", ".netcdf", ".h5")
+RESULT_ENDINGS = (".nc", ".nc4", ".netcdf", ".h5", ".cdf")
 """Endings of the names of NetCDF files."""
 
 REPORT_ENDINGS = (".html", ".htm")

@@ -114,8 +114,7 @@ def _add_sweep(main: Element, result: SweepResult) -> None:
     for line in summary.not_estimable(result, members):
         _add(main, "p", line)
     if "loss" in result.pairs and not sweep_summary.ranks_by_loss(result):
-        for line in sweep_summary.unranked(result):
-            _add(main, "p", line)
+        _add(main, "p", f"{sweep_summary.UNRANKED}.".capitalize())
     elif "loss" in result.pairs:
         ranking = result.best()
         _add(main, "h2", "Ranking by the loss after the last step")
@@ -236,7 +235,7 @@ def _add(parent: Element, tag: str, text: str, **attributes: str) -> None:
 
 def _add_table(parent: Element, table: summary.Table) -> None:
     box = SubElement(SubElement(parent, "div", {"class": "scroll"}), "table", {"class": "numbers"})
-    head, *rows = [[text.replace("+-", "±") for text in row] for row in table]
+    head, *rows = [[cell.replace("+-", "±") for cell in row] for row in table]
     line = SubElement(SubElement(box, "thead"), "tr")
     for cell in head:
         _add(line, "th", cell, scope="col")

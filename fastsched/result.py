@@ -154,8 +154,8 @@ class Result:
         Parameters
         ----------
         path : path-like
-            The file. Its name ends in ``.nc``, ``.nc4``, ``.netcdf`` or ``.h5``, or has no
-            ending.
+            The file. Its name ends in ``.nc``, ``.nc4``, ``.netcdf``, ``.h5`` or ``.cdf``, or has
+            no ending.
 
         Raises
         ------

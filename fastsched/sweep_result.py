@@ -259,7 +259,7 @@ class SweepResult(Result):
         Notes
         -----
         The loss ranks members where every measure of every member is `Loss`, `TestLoss` or
-        `Average` and every mean loss is estimable. Use `best` to rank by another variable.
+        `Average`. Use `best` to rank by another variable.
         """
         from fastsched.sweep_summary import sweep_summary
 

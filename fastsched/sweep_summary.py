@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # Numbers of the other measures that have a column.
 _MOST_COLUMNS = 3
 
+UNRANKED = "not ranked by the loss, since there are other measures: use result.best(variable)"
+"""What is said where `ranks_by_loss` is False."""
+
 
 def sweep_summary(result: SweepResult, rows: int) -> str:
     """Return a result as text; see `SweepResult.summary`."""
@@ -57,8 +60,10 @@ def members_table(result: SweepResult, rows: int) -> Table:
     columns = _columns(result)
     order = np.arange(len(sweep.members))
     if len(order) > rows and "loss" in result.data and ranks_by_loss(result):
-        lost = result.last("diverged").values.ravel() if "diverged" in result.data else 0 * order
-        order = np.lexsort((result.last("loss").values.ravel(), lost > 0))
+        out = ~_estimable_last(result, "loss").values.ravel()
+        if "diverged" in result.data:
+            out |= result.last("diverged").values.ravel() > 0
+        order = np.lexsort((result.last("loss").values.ravel(), out))
     order = order[:rows]
     table = [[*sweep.dims, *(title for title, *_ in columns)]]
     for k in order:
@@ -73,38 +78,12 @@ def members_table(result: SweepResult, rows: int) -> Table:
 
 
 def ranks_by_loss(result: SweepResult) -> bool:
-    """Return whether the loss ranks the members.
+    """Return whether the loss ranks the members: whether it is all that is asked.
 
-    It does where the loss is all that is asked, every measure of every member being `Loss`,
-    `TestLoss` or `Average`, and where no member's mean loss is beyond estimation.
+    It is where every measure of every member is `Loss`, `TestLoss` or `Average`.
     """
-    return _asks_for_loss(result) and not _unknown_losses(result)
-
-
-def unranked(result: SweepResult) -> list[str]:
-    """Return a line that says why the loss does not rank the members; none if it does."""
-    if not _asks_for_loss(result):
-        return [
-            "not ranked by the loss, since there are other measures: result.best(variable) ranks "
-            "by one"
-        ]
-    unknown = _unknown_losses(result)
-    if unknown:
-        return [
-            f"not ranked by the loss: the mean of {unknown:,} of {len(result.sweep.members):,} "
-            f"members is not estimable; compare the quantiles"
-        ]
-    return []
-
-
-def _asks_for_loss(result: SweepResult) -> bool:
     measures = {type(m) for member in result.sweep.members for m in member.measures}
     return measures <= {Loss, TestLoss, Average}
-
-
-def _unknown_losses(result: SweepResult) -> int:
-    """Return of how many members the last mean loss is not estimable."""
-    return int((~_estimable_last(result, "loss")).sum()) if "loss" in result.data else 0
 
 
 def verdict(result: SweepResult) -> list[str]:
@@ -112,7 +91,7 @@ def verdict(result: SweepResult) -> list[str]:
     if "loss" not in result.pairs:
         return []
     if not ranks_by_loss(result):
-        return unranked(result)
+        return [UNRANKED]
     ranking = result.best()
     names = [", ".join(f"{dim} = {label}" for dim, label in m.items()) for m in ranking.candidates]
     shown = "; ".join([*names[:4], *(["..."] if len(names) > 4 else [])])

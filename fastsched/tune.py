@@ -65,8 +65,8 @@ class Tuned:
 
     def __repr__(self) -> str:
         return (
-            f"Tuned(value={self.value:.5g} +- {self.value_se:.2g}, "
-            f"objective={self.objective:.6g} +- {self.objective_se:.2g}, "
+            f"Tuned(value={self.value:.5g} ± {self.value_se:.2g}, "
+            f"objective={self.objective:.6g} ± {self.objective_se:.2g}, "
             f"{len(self.values)} evaluations)"
         )
 
