@@ -32,13 +32,12 @@ EXACT_LINE: dict[str, Any] = {"color": "black", "linewidth": 1, "linestyle": (0,
 # Parts of a schedule that a picture tells apart.
 _MOST_STEPS = 2000
 
-
 # Axes reach beyond the numbers, and must not overflow. Exact values that leave the estimates
 # behind by more than the second factor would flatten them.
 _LARGEST_DRAWN = 1e250
 _FARTHEST_EXACT = 10.0
 
-# A linear axis does not show numbers that span more than this factor.
+# A linear axis does not show positive numbers that span more than this factor.
 _WIDEST_LINEAR = 1e6
 
 
@@ -57,10 +56,32 @@ def drawn_exact(values: Any, *estimates: Any) -> NDArray[np.float64]:
 
 
 def wide(values: Any, factor: float) -> bool:
-    """Return whether the numbers drawn are positive and span more than a factor."""
-    finite = drawn(values)
-    finite = finite[np.isfinite(finite)]
-    return finite.size > 0 and 0 < factor * float(np.min(finite)) < float(np.max(finite))
+    """Return whether numbers need a logarithmic axis.
+
+    They do where they are positive and span more than `factor`, or are not negative and their
+    positive ones span more than a linear axis shows.
+    """
+    numbers = drawn(values)
+    positive = numbers[numbers > 0]
+    if positive.size == 0 or np.any(numbers < 0):
+        return False
+    span = float(np.max(positive)) / float(np.min(positive))
+    return span > (factor if np.all(numbers[np.isfinite(numbers)] > 0) else _WIDEST_LINEAR)
+
+
+def error_band(
+    curve: NDArray[np.float64], error: Any, logarithmic: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both ends of two standard errors about a curve.
+
+    On a logarithmic axis an end below zero becomes the reflection of the other one, so that the
+    band does not reach the bottom of the figure.
+    """
+    width = 2 * drawn(error)
+    low, high = curve - width, curve + width
+    if logarithmic:
+        low = np.where((low <= 0) & (curve > 0), curve / (1 + width / np.abs(curve)), low)
+    return low, high
 
 
 def estimated(result: Result, name: str) -> xarray.DataArray:
@@ -115,6 +136,7 @@ def plot_variable(
         # Where measures have different quantiles, those that one lacks are NaN.
         values = values.dropna(kind, how="all")
         error = None if error is None else error.sel({kind: values[kind]})
+    logarithmic = wide(values.where(fine), _WIDEST_LINEAR)
     for k in range(values[kind].size if kind else 1):
         part = {kind: k} if kind else {}
         curve = drawn(values.where(fine).isel(part))
@@ -122,13 +144,13 @@ def plot_variable(
         colour = f"C{len(ax.lines)}"
         ax.plot(step, curve, color=colour, linewidth=1.5, label=text)
         if error is not None:
-            band = 2 * drawn(error.transpose("step", ...).isel(part))
-            ax.fill_between(step, curve - band, curve + band, color=colour, alpha=0.3, linewidth=0)
+            band = error_band(curve, error.transpose("step", ...).isel(part), logarithmic)
+            ax.fill_between(step, *band, color=colour, alpha=0.3, linewidth=0)
     _draw_median(result, variable, ax, "C0")
     _draw_exact(result, variable, ax, "exact")
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(left=0)
-    if wide(values, _WIDEST_LINEAR):
+    if logarithmic:
         ax.set_yscale("log")
     words = variable.replace("_", " ") + (", ± 2 se" if error is not None else "")
     finish(result, ax, words, variable)
@@ -168,7 +190,7 @@ def finish(
     if not result.complete:
         notes.append(f"interrupted after {result.trajectories:,} trajectories")
     lost = float(result["diverged"].max()) if "diverged" in result.data else 0.0
-    if lost > 0 and variable != "diverged" and "step" in result.data[variable].dims:
+    if lost > 0 and f"{variable.removesuffix('_std')}_std_se" in result.data:
         notes.append(f"up to {100 * lost:.3g} % of the trajectories diverge and are left out")
     fine = estimated(result, variable) if shown is None else shown
     if not fine.all():
@@ -281,12 +303,12 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
                 if first
                 else None,
             )
+    known = mean[np.isfinite(mean)]
+    logarithmic = known.size > 0 and float(known.min()) > 0
     if "loss_se" in data:
-        se = drawn(data["loss_se"])
         ax.fill_between(
             step,
-            mean - 2 * se,
-            mean + 2 * se,
+            *error_band(mean, data["loss_se"], logarithmic),
             color=colour,
             alpha=0.6,
             linewidth=0,
@@ -295,8 +317,7 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
     ax.plot(step, mean, color=colour, linewidth=1.5, label=label)
     _draw_median(result, "loss", ax, colour)
     ax.set_xscale("symlog", linthresh=1)
-    known = mean[np.isfinite(mean)]
-    if known.size and known.min() > 0:
+    if logarithmic:
         ax.set_yscale("log")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastsched.errors import real, reject
 from fastsched.reliability import estimable
-from fastsched.summary import format_table
+from fastsched.summary import NOT_ESTIMABLE, format_table
 
 if TYPE_CHECKING:
     from fastsched.sweep import Sweep
@@ -107,13 +107,15 @@ class Ranking:
         """Return rows of text, headings first."""
         rows = [[*self.members[0], self.variable.replace("_", " "), "+-", "behind", "+-", "p", ""]]
         for k, texts in enumerate(self.texts):
+            numbers = [f"{self.value[k]:.5g}", f"{self.value_se[k]:.2g}", "", ""]
+            if k:
+                numbers[2:] = f"{self.behind[k]:.3g}", f"{self.behind_se[k]:.2g}"
+            if not (self.estimable[k] or self.diverged[k]):
+                numbers = [NOT_ESTIMABLE] * 4
             rows.append(
                 [
                     *texts,
-                    f"{self.value[k]:.5g}",
-                    f"{self.value_se[k]:.2g}",
-                    f"{self.behind[k]:.3g}" if k else "",
-                    f"{self.behind_se[k]:.2g}" if k else "",
+                    *numbers,
                     self._standing(k),
                     "may be the best" if self.p[k] > 1 - self.confidence else "",
                 ]

@@ -229,10 +229,11 @@ class Result:
     ) -> Axes:
         """Draw a variable over the steps, by default the loss.
 
-        The curve is the mean with two standard errors. The loss has bands of its quantiles,
-        and, where there is exact theory, the exact mean drawn over it and the largest z-score in
-        the legend. A variable with one more dimension, such as `basin_occupancy`, has a curve
-        for each value of it.
+        The curve is the mean with two standard errors. Where the mean is not estimable, since a
+        few trajectories carry its variance, the median takes its place. The loss has bands of
+        its quantiles, and, where there is exact theory, the exact mean drawn over it and the
+        largest z-score in the legend. A variable with one more dimension, such as
+        `basin_occupancy`, has a curve for each value of it.
 
         Parameters
         ----------

@@ -12,6 +12,7 @@ from fastsched.plot import (
     EXACT_LINE,
     drawn,
     drawn_exact,
+    error_band,
     estimated,
     finish,
     median,
@@ -90,21 +91,25 @@ def plot_sweep(
         fine = result.last(name, fine.to_dataset(name=name))
         middle = None if middle is None else result.last(name, middle.to_dataset(name=name))
     middle = None if fine.all() else middle
-    values = values.where(fine)
+    means = values.where(fine)
     if theory is not None:
-        estimates = [values, *([] if middle is None else [middle])]
+        estimates = [means, *([] if middle is None else [middle])]
         theory = theory.copy(data=drawn_exact(theory, *estimates))
+    logarithmic = wide(means if middle is None else means.fillna(middle), _WIDE)
     others = [dim for dim in dims if dim != x]
     texts = dict(zip(dims, result.sweep.texts, strict=True))
     for number, place in enumerate(np.ndindex(*(result.data.sizes[dim] for dim in others))):
         chosen = dict(zip(others, place, strict=True))
         words = ", ".join(f"{d} = {texts[d][k]}" for d, k in chosen.items())
+        own = None if fine.isel(chosen).all() else middle
         parts = [
-            part if part is None else part.isel(chosen) for part in (values, error, theory, middle)
+            part if part is None else part.isel(chosen)
+            for part in (values, fine, error, theory, own)
         ]
         named = " ".join(filter(None, (label, words))) or name.replace("_", " ")
-        _draw(ax, x, parts, _COLOURS[number], named, "exact" if number == curves - 1 else None)
-    _scale(ax, x, values if middle is None else values.fillna(middle))
+        last = "exact" if number == curves - 1 else None
+        _draw(ax, x, parts, _COLOURS[number], named, last, logarithmic)
+    _scale(ax, x, values, logarithmic)
     suffix = " after the last step" if x != "step" and over_steps else ""
     words = name.replace("_", " ") + suffix + (", ± 2 se" if error is not None else "")
     finish(result, ax, words, name, fine)
@@ -114,27 +119,34 @@ def plot_sweep(
 
 
 def _draw(
-    ax: Axes, x: str, parts: list[Any], colour: str, label: str, exact_label: str | None
+    ax: Axes,
+    x: str,
+    parts: list[Any],
+    colour: str,
+    label: str,
+    exact_label: str | None,
+    logarithmic: bool,
 ) -> None:
-    """Draw mean, error and exact value of a curve, and its median where that is given."""
-    curve, error, exact, middle = parts
+    """Draw mean, error and exact value of a curve, and its median where that is given.
+
+    Steps that a member does not record are bridged; means that are not estimable leave a gap.
+    """
+    curve, fine, error, exact, middle = parts
     known = np.flatnonzero(np.isfinite(drawn(curve)))
     at, numeric = curve[x].values, curve[x].dtype.kind in "iuf"
-    everything = np.arange(len(at))
     if numeric:
         known = known[np.argsort(at[known], kind="stable")]
-        everything = np.argsort(at, kind="stable")
     labels = at if numeric else at.astype(str)
-    at, mean = labels[known], curve.values[known]
-    spread = np.zeros(len(mean)) if error is None else 2 * drawn(error)[known]
+    at, mean = labels[known], curve.where(fine).values[known]
+    low, high = error_band(mean, 0 * mean if error is None else error[known], logarithmic)
     if x == "step":
         ax.plot(at, mean, color=colour, linewidth=1.5, label=label)
-        ax.fill_between(at, mean - spread, mean + spread, color=colour, alpha=0.3, linewidth=0)
+        ax.fill_between(at, low, high, color=colour, alpha=0.3, linewidth=0)
     else:
         ax.errorbar(
             at,
             mean,
-            spread,
+            np.nan_to_num([mean - low, high - mean]),
             fmt="o-" if numeric else "o",
             markersize=4,
             linewidth=1.2,
@@ -143,25 +155,25 @@ def _draw(
         )
     if middle is not None:
         ax.plot(
-            labels[everything],
-            drawn(middle)[everything],
+            at,
+            drawn(middle)[known],
             color=colour,
             linestyle="-." if numeric else "none",
             marker=None if x == "step" else "D",
             markerfacecolor="none",
             linewidth=1.2,
-            label=f"{label}: median (mean not estimable everywhere)",
+            label=f"{label}: median",
         )
     if exact is not None:
         style = EXACT_LINE if numeric else {"color": "black", "marker": "_", "linestyle": "none"}
         ax.plot(at, exact.values[known], label=exact_label, **style)
 
 
-def _scale(ax: Axes, x: str, values: xarray.DataArray) -> None:
+def _scale(ax: Axes, x: str, values: xarray.DataArray, logarithmic: bool) -> None:
     if x == "step":
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(left=0)
     elif values[x].dtype.kind in "iuf" and wide(values[x], _WIDE):
         ax.set_xscale("log")
-    if wide(values, _WIDE):
+    if logarithmic:
         ax.set_yscale("log")

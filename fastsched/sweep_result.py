@@ -275,7 +275,7 @@ class SweepResult(Result):
         """Draw a variable over the steps, a curve for each member, or over an axis of the sweep.
 
         Curves are means with two standard errors, black dashes the exact values where there are
-        some.
+        some. Where a mean is not estimable, it is left out and the medians are drawn too.
 
         Parameters
         ----------
