@@ -80,7 +80,8 @@ def error_band(
     width = 2 * drawn(error)
     low, high = curve - width, curve + width
     if logarithmic:
-        low = np.where((low <= 0) & (curve > 0), curve / (1 + width / np.abs(curve)), low)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low = np.where((low <= 0) & (curve > 0), curve / (1 + width / np.abs(curve)), low)
     return low, high
 
 
