@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import io
 import os
 import re
 import sys
@@ -51,6 +52,10 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code, one of those that `--help` tells."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names and labels may have letters that the terminal's encoding lacks.
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return _execute(arguments)
@@ -108,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         "fastsched run study.toml -o out.nc",
     )
     run.add_argument("study", type=Path, help="the study; `fastsched example` prints some")
-    run.add_argument("-o", "--output", type=Path, help="NetCDF file to write the result to")
+    run.add_argument("-o", "--output", type=Path, help="NetCDF file for the result, e.g. out.nc")
     run.add_argument("--device", default="auto", help='"auto" (default), "cpu" or "cuda"')
     run.add_argument("--store", type=Path, help="folder that keeps finished blocks, to go on from")
     run.add_argument(
@@ -217,11 +222,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fastsched.files import check_writable
+    from fastsched.files import RESULT_ENDINGS, new_file
     from fastsched.run import RunFailed, run
 
     if options.output is not None:
-        check_writable("output", options.output)
+        new_file("output", options.output, RESULT_ENDINGS)
     study = _read_study(options.study)
     failure = None
     try:
@@ -318,10 +323,10 @@ def _labels(sweep: Sweep, text: str) -> dict[str, object]:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from fastsched.files import check_writable
+    from fastsched.files import REPORT_ENDINGS, new_file
     from fastsched.result import load
 
-    check_writable("output", options.output)
+    new_file("output", options.output, REPORT_ENDINGS)
     load(options.result).report(options.output)
     print(f"report: {options.output}")
     return 0
@@ -402,9 +407,9 @@ def _read_study(path: Path) -> Study | Sweep:
 def _check_picture(path: Path) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
 
-    from fastsched.files import check_writable
+    from fastsched.files import new_file
 
-    check_writable("output", path)
+    new_file("output", path)
     formats = FigureCanvasBase.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         reject("output", str(path), "a picture's name with an ending in " + ", ".join(formats))

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastsched.reliability import estimable
 from fastsched.schedules import Schedule
 from fastsched.summary import largest_z, shortened
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -28,6 +31,72 @@ EXACT_LINE: dict[str, Any] = {"color": "black", "linewidth": 1, "linestyle": (0,
 
 # Parts of a schedule that a picture tells apart.
 _MOST_STEPS = 2000
+
+# Axes reach beyond the numbers, and must not overflow. Exact values that leave the estimates
+# behind by more than the second factor would flatten them.
+_LARGEST_DRAWN = 1e250
+_FARTHEST_EXACT = 10.0
+
+# A linear axis does not show positive numbers that span more than this factor.
+_WIDEST_LINEAR = 1e6
+
+
+def drawn(values: Any) -> NDArray[np.float64]:
+    """Return numbers as they are drawn: NaN where they are not finite, or overflow the axes."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.where(np.abs(numbers) < _LARGEST_DRAWN, numbers, np.nan)
+
+
+def drawn_exact(values: Any, *estimates: Any) -> NDArray[np.float64]:
+    """Return exact values as they are drawn: NaN where they are far beyond all estimates."""
+    numbers = drawn(values)
+    sizes = [np.abs(drawn(part)).ravel() for part in estimates]
+    largest = np.nanmax(np.concatenate([*sizes, [0.0]]))
+    return np.where(np.abs(numbers) <= _FARTHEST_EXACT * largest, numbers, np.nan)
+
+
+def wide(values: Any, factor: float) -> bool:
+    """Return whether numbers need a logarithmic axis.
+
+    They do where they are positive and span more than `factor`, or are not negative and their
+    positive ones span more than a linear axis shows.
+    """
+    numbers = drawn(values)
+    positive = numbers[numbers > 0]
+    if positive.size == 0 or np.any(numbers < 0):
+        return False
+    span = float(np.max(positive)) / float(np.min(positive))
+    return span > (factor if np.all(numbers[np.isfinite(numbers)] > 0) else _WIDEST_LINEAR)
+
+
+def error_band(
+    curve: NDArray[np.float64], error: Any, logarithmic: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both ends of two standard errors about a curve.
+
+    On a logarithmic axis an end below zero becomes the reflection of the other one, so that the
+    band does not reach the bottom of the figure.
+    """
+    width = 2 * drawn(error)
+    low, high = curve - width, curve + width
+    if logarithmic:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low = np.where((low <= 0) & (curve > 0), curve / (1 + width / np.abs(curve)), low)
+    return low, high
+
+
+def estimated(result: Result, name: str) -> xarray.DataArray:
+    """Return where a mean, or the standard deviation of one, can be shown."""
+    mean = name.removesuffix("_std")
+    return estimable(result, mean if mean in result.data else name)
+
+
+def median(result: Result, name: str) -> xarray.DataArray | None:
+    """Return the median of a variable, where that was measured."""
+    quantiles = result.data.get(f"{name}_quantile")
+    if quantiles is None or 0.5 not in quantiles["quantile"].values:
+        return None
+    return quantiles.sel(quantile=0.5, drop=True)
 
 
 def drawable(result: Result) -> list[str]:
@@ -50,7 +119,7 @@ def plot_loss(result: Result, ax: Axes | None = None, label: str | None = None) 
     _draw_curve(result, ax, colour, f"{name}\n{z}" if z else name)
     _draw_exact(result, "loss", ax, "exact mean" if first else None)
     ax.set_xlim(0, max(right, float(result.study.steps)))
-    finish(result, ax, "loss")
+    finish(result, ax, "loss", "loss")
     return ax
 
 
@@ -63,23 +132,29 @@ def plot_variable(
     values = result.data[variable].transpose("step", ...)
     step, error = values["step"].values, result.data.get(f"{variable}_se")
     kind = next((str(d) for d in values.dims if d != "step"), None)
+    fine = estimated(result, variable)
     if kind:
         # Where measures have different quantiles, those that one lacks are NaN.
         values = values.dropna(kind, how="all")
         error = None if error is None else error.sel({kind: values[kind]})
+    logarithmic = wide(values.where(fine), _WIDEST_LINEAR)
     for k in range(values[kind].size if kind else 1):
         part = {kind: k} if kind else {}
-        curve = values.isel(part).values
+        curve = drawn(values.where(fine).isel(part))
         text = f"{kind} {values[kind].values[k]:g}, {name}" if kind else name
         colour = f"C{len(ax.lines)}"
         ax.plot(step, curve, color=colour, linewidth=1.5, label=text)
         if error is not None:
-            band = 2 * error.transpose("step", ...).isel(part).values
-            ax.fill_between(step, curve - band, curve + band, color=colour, alpha=0.3, linewidth=0)
+            band = error_band(curve, error.transpose("step", ...).isel(part), logarithmic)
+            ax.fill_between(step, *band, color=colour, alpha=0.3, linewidth=0)
+    _draw_median(result, variable, ax, "C0")
     _draw_exact(result, variable, ax, "exact")
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(left=0)
-    finish(result, ax, variable.replace("_", " ") + (", ± 2 se" if error is not None else ""))
+    if logarithmic:
+        ax.set_yscale("log")
+    words = variable.replace("_", " ") + (", ± 2 se" if error is not None else "")
+    finish(result, ax, words, variable)
     return ax
 
 
@@ -94,13 +169,41 @@ def _rate(result: Result) -> str:
     return f"lr = {shortened(getattr(result.study.optimizer, 'lr', None), 80)}"
 
 
-def finish(result: Result, ax: Axes, ylabel: str) -> None:
-    """Name the axes, and say where the run was interrupted."""
+def finish(
+    result: Result, ax: Axes, ylabel: str, variable: str, shown: xarray.DataArray | None = None
+) -> None:
+    """Name the axes, and say what limits the curves: an interruption, divergence, heavy tails.
+
+    Parameters
+    ----------
+    result : Result
+    ax : matplotlib Axes
+    ylabel : str
+    variable : str
+        What is drawn.
+    shown : xarray.DataArray of bool, optional
+        Where it is estimable, of what is drawn; by default everywhere.
+    """
     ax.set_xlabel("step (updates)")
     ax.set_ylabel(ylabel)
     ax.legend(frameon=False, fontsize="small")
+    notes = []
     if not result.complete:
-        ax.set_title(f"interrupted after {result.trajectories:,} trajectories", fontsize="small")
+        notes.append(f"interrupted after {result.trajectories:,} trajectories")
+    lost = float(result["diverged"].max()) if "diverged" in result.data else 0.0
+    if lost > 0 and f"{variable.removesuffix('_std')}_std_se" in result.data:
+        notes.append(f"up to {100 * lost:.3g} % of the trajectories diverge and are left out")
+    fine = estimated(result, variable) if shown is None else shown
+    if not fine.all():
+        part = f"{int((~fine).sum()):,} of {fine.size:,}"
+        what = "step" if tuple(fine.dims) == ("step",) else "point"
+        place = f"at {part} {what}s" if fine.size > 1 else "here"
+        median_too = median(result, variable) is not None
+        notes.append(f"the mean is not estimable {place}" + ": see the median" * median_too)
+    if notes:
+        ax.set_title("\n".join([*filter(None, [ax.get_title()]), *notes]), fontsize="small")
+    if not any(np.isfinite(np.asarray(line.get_ydata(), float)).any() for line in ax.lines):
+        ax.text(0.5, 0.5, "no finite values to draw", transform=ax.transAxes, ha="center")
 
 
 def plot_schedules(study: Study) -> Figure | None:
@@ -143,18 +246,24 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
         squeeze=False,
         layout="constrained",
     )
-    final = {name: float(result.data["loss"][-1]) for name, result in results.items()}
-    best = min(final, key=final.__getitem__)
+    final = {
+        name: float(result.data["loss"].where(estimable(result, "loss"))[-1])
+        for name, result in results.items()
+    }
+    finite = {name: loss for name, loss in final.items() if math.isfinite(loss)}
+    best = min(finite, key=finite.__getitem__, default=None)
     for k, (ax, (name, result)) in enumerate(zip(axes.flat, results.items(), strict=False)):
         _draw_curve(result, ax, _CURVE, "mean loss")
         _draw_exact(result, "loss", ax, "exact mean")
         ax.set_xlim(0, result.study.steps)
-        ax.axhline(
-            final[best], color=_REFERENCE, linewidth=0.8, linestyle=":", label="best final loss"
-        )
+        if best is not None:
+            ax.axhline(
+                final[best], color=_REFERENCE, linewidth=0.8, linestyle=":", label="best final loss"
+            )
         ax.text(0.03, 0.04, _largest_z(result), transform=ax.transAxes, fontsize="small")
         mark = "  (best)" if name == best else ""
-        ax.set_title(f"{name}: final loss {final[name]:.4g}{mark}", fontsize="medium")
+        words = f"final loss {final[name]:.4g}" if name in finite else "no final mean loss"
+        ax.set_title(f"{name}: {words}{mark}", fontsize="medium")
         steps = result.study.steps
         lr = getattr(result.study.optimizer, "lr", None)
         if isinstance(lr, Schedule):
@@ -179,10 +288,10 @@ def plot_zoo(results: Mapping[str, Result], title: str) -> Figure:
 def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
     first = not ax.lines
     data = result.data
-    step, mean = data["step"].values, data["loss"].values
+    step, mean = data["step"].values, drawn(data["loss"].where(estimable(result, "loss")))
     if "loss_quantile" in data:
         quantiles = data["loss_quantile"].dropna("quantile", how="all")
-        orders, values = quantiles["quantile"].values, quantiles.values
+        orders, values = quantiles["quantile"].values, drawn(quantiles)
         for k in range(len(orders) // 2):
             ax.fill_between(
                 step,
@@ -195,32 +304,39 @@ def _draw_curve(result: Result, ax: Axes, colour: str, label: str) -> None:
                 if first
                 else None,
             )
+    known = mean[np.isfinite(mean)]
+    logarithmic = known.size > 0 and float(known.min()) > 0
     if "loss_se" in data:
-        se = data["loss_se"].values
         ax.fill_between(
             step,
-            mean - 2 * se,
-            mean + 2 * se,
+            *error_band(mean, data["loss_se"], logarithmic),
             color=colour,
             alpha=0.6,
             linewidth=0,
             label="± 2 standard errors" if first else None,
         )
     ax.plot(step, mean, color=colour, linewidth=1.5, label=label)
+    _draw_median(result, "loss", ax, colour)
     ax.set_xscale("symlog", linthresh=1)
-    if np.nanmin(mean) > 0:
+    if logarithmic:
         ax.set_yscale("log")
+
+
+def _draw_median(result: Result, variable: str, ax: Axes, colour: str) -> None:
+    """Draw the median of a variable whose mean is not estimable everywhere."""
+    values = median(result, variable)
+    if values is None or estimable(result, variable).all():
+        return
+    style: dict[str, Any] = {"color": colour, "linewidth": 1.5, "linestyle": "-."}
+    ax.plot(values["step"], drawn(values), label="median (mean not estimable)", **style)
 
 
 def _draw_exact(result: Result, variable: str, ax: Axes, label: str | None) -> None:
     """Draw the exact value of a variable over its estimate, where there is one."""
     if result.exact is not None and variable in result.exact:
-        ax.plot(
-            result.exact["step"],
-            result.exact[variable],
-            label=label,
-            **EXACT_LINE,
-        )
+        estimates = [result[n] for n in (variable, f"{variable}_quantile") if n in result.data]
+        values = drawn_exact(result.exact[variable], *estimates)
+        ax.plot(result.exact["step"], values, label=label, **EXACT_LINE)
 
 
 def _largest_z(result: Result) -> str:

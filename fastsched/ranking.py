@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import real, reject
-from fastsched.summary import format_table
+from fastsched.reliability import estimable
+from fastsched.summary import NOT_ESTIMABLE, format_table
 
 if TYPE_CHECKING:
     from fastsched.sweep import Sweep
@@ -32,7 +33,8 @@ class Ranking:
 
     with the errors of paired differences of n trajectories and Student's T. The members with
     p_i > 1 - confidence may be the best: the truly best one is among them with at least that
-    probability. Members of which trajectories have diverged come last and are none of them.
+    probability. Members come last and are no candidates where trajectories have diverged, or where
+    the mean is not estimable since a few trajectories carry its variance.
 
     Attributes
     ----------
@@ -47,9 +49,12 @@ class Ranking:
     behind, behind_se : arrays of shape (members,)
         How far behind the first, with the error of the paired difference; negative never.
     p : array of shape (members,)
-        The bounds p_i; NaN where trajectories have diverged, or an error is not known.
+        The bounds p_i; NaN where trajectories have diverged, the mean is not estimable, or an
+        error is not known.
     diverged : array of bool of shape (members,)
         Whether the variable is not finite for some trajectories.
+    estimable : array of bool of shape (members,)
+        Whether the mean can be estimated.
     texts : list of lists of str
         The labels as tables show them.
 
@@ -68,6 +73,7 @@ class Ranking:
     behind_se: NDArray[np.float64]
     p: NDArray[np.float64]
     diverged: NDArray[np.bool_]
+    estimable: NDArray[np.bool_]
     texts: list[list[str]]
 
     @property
@@ -87,6 +93,8 @@ class Ranking:
         number = len(self.candidates)
         if np.all(self.diverged):
             return "trajectories of every member have diverged"
+        if np.all(self.diverged | ~self.estimable):
+            return "no member has a mean that is estimable: compare the quantiles"
         if not number:
             return "no errors are known, of which two trajectories are needed"
         found = (
@@ -99,18 +107,25 @@ class Ranking:
         """Return rows of text, headings first."""
         rows = [[*self.members[0], self.variable.replace("_", " "), "+-", "behind", "+-", "p", ""]]
         for k, texts in enumerate(self.texts):
+            numbers = [f"{self.value[k]:.5g}", f"{self.value_se[k]:.2g}", "", ""]
+            if k:
+                numbers[2:] = f"{self.behind[k]:.3g}", f"{self.behind_se[k]:.2g}"
+            if not (self.estimable[k] or self.diverged[k]):
+                numbers = [NOT_ESTIMABLE] * 4
             rows.append(
                 [
                     *texts,
-                    f"{self.value[k]:.5g}",
-                    f"{self.value_se[k]:.2g}",
-                    f"{self.behind[k]:.3g}" if k else "",
-                    f"{self.behind_se[k]:.2g}" if k else "",
-                    "diverged" if self.diverged[k] else _probability(self.p[k]),
+                    *numbers,
+                    self._standing(k),
                     "may be the best" if self.p[k] > 1 - self.confidence else "",
                 ]
             )
         return rows
+
+    def _standing(self, k: int) -> str:
+        if self.diverged[k]:
+            return "diverged"
+        return _probability(self.p[k]) if self.estimable[k] else "not estimable"
 
     def __repr__(self) -> str:
         head, *rows = self.table()
@@ -136,7 +151,9 @@ def ranked(result: SweepResult, variable: str, largest: bool, confidence: float)
     sign = -1.0 if largest else 1.0
     x = values.values.ravel()
     error = result.last(f"{variable}_se").values.ravel()
-    out = result.finite(variable) < result.trajectories
+    diverged = result.finite(variable) < result.trajectories
+    known = result.last(variable, estimable(result, variable).to_dataset(name=variable))
+    out = diverged | ~known.values.ravel()
     order = np.lexsort((sign * x, out))
     members = len(x)
     first = np.repeat(np.arange(members), members).reshape(members, members)
@@ -165,7 +182,8 @@ def ranked(result: SweepResult, variable: str, largest: bool, confidence: float)
         behind,
         paired_error[order, best],
         np.where(out, np.nan, p)[order],
-        out[order],
+        diverged[order],
+        known.values.ravel()[order],
         _along(sweep, sweep.texts, order),
     )
 

@@ -89,7 +89,11 @@ def _add_numbers(main: Element, result: Result) -> None:
     if loss:
         _add(main, "h2", "Loss")
         _add_table(main, loss)
-        for line in [*_on_exact_values(result), *summary.divergence(result)]:
+        for line in [
+            *_on_exact_values(result),
+            *summary.divergence(result),
+            *summary.not_estimable(result, loss),
+        ]:
             _add(main, "p", line)
     numbers = summary.scalars(result)
     tables = _labelled_tables(result)
@@ -105,8 +109,13 @@ def _add_sweep(main: Element, result: SweepResult) -> None:
     for line in sweep_summary.sweep_head(result):
         _add(main, "p", line)
     _add(main, "h2", "Members")
-    _add_table(main, sweep_summary.members_table(result, _MOST_ROWS))
-    if "loss" in result.pairs:
+    members = sweep_summary.members_table(result, _MOST_ROWS)
+    _add_table(main, members)
+    for line in summary.not_estimable(result, members):
+        _add(main, "p", line)
+    if "loss" in result.pairs and not sweep_summary.ranks_by_loss(result):
+        _add(main, "p", f"{sweep_summary.UNRANKED}.".capitalize())
+    elif "loss" in result.pairs:
         ranking = result.best()
         _add(main, "h2", "Ranking by the loss after the last step")
         _add_table(main, ranking.table()[: 1 + _MOST_ROWS])

@@ -6,7 +6,6 @@ import functools
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from fastsched.devices import machine
 from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, integer, reject
-from fastsched.files import check_writable, replacing
+from fastsched.files import REPORT_ENDINGS, RESULT_ENDINGS, new_file, path_like, replacing
 from fastsched.labelled import Part, dataset
 from fastsched.measures.base import Variables
+from fastsched.netcdf import write_netcdf
 from fastsched.statistics import Statistics
 from fastsched.study import Study
 from fastsched.sweep import Sweep, read
@@ -110,10 +110,13 @@ class Result:
         """What differs from the exact values, in standard errors: (estimate - exact) / error.
 
         Over `step`, for every variable of `exact`. NaN where the loss does not vary by more than
-        the rounding of the study's precision, and where trajectories have diverged. Empty
-        without exact values.
+        the rounding of the study's precision, where trajectories have diverged, and where the
+        mean is not estimable since a few trajectories carry its variance. Empty without exact
+        values.
         """
         import xarray
+
+        from fastsched.reliability import estimable
 
         rounding = max(_ROUNDING[member.precision] for member in self.asked.members)
         scores = {}
@@ -127,6 +130,7 @@ class Result:
             known = spread > rounding * abs(exact[mean])
             if "diverged" in self.data:
                 known &= self.data["diverged"] == 0
+            known &= estimable(self, mean)
             scores[name] = (self.data[name] - value).where(known & (error > 0)) / error
         return xarray.Dataset(scores)
 
@@ -151,17 +155,25 @@ class Result:
         Parameters
         ----------
         path : path-like
-            The file.
+            The file. Its name ends in ``.nc``, ``.nc4``, ``.netcdf``, ``.h5`` or ``.cdf``, or has
+            no ending.
 
         Raises
         ------
         FastschedError
-            The study holds something that has no text form, e.g. a `Function` schedule; or
-            `path` is a folder, or in one that does not exist.
+            The study holds something that has no text form, e.g. a `Function` schedule;
+            `path` is not a path, has another ending, is a folder, or is in one that does not
+            exist; or NetCDF cannot hold an attribute or a variable that was added to `data`.
+
+        Notes
+        -----
+        An attribute is text, a number, or a list or an array of numbers or texts. True and False
+        are stored as 1 and 0.
         """
+        target = new_file("path", path, RESULT_ENDINGS)
         data = self.data.assign({_STUDY: ((), self.asked.to_toml())})
-        with _new_file(path) as temporary:
-            data.to_netcdf(temporary, engine="h5netcdf")
+        with replacing(target) as temporary:
+            write_netcdf(data, temporary)
             self._write_more(temporary)
 
     def _write_more(self, path: Path) -> None:
@@ -178,16 +190,18 @@ class Result:
         Parameters
         ----------
         path : path-like
-            The file, e.g. `report.html`.
+            The file, e.g. `report.html`. Its name ends in ``.html`` or ``.htm``, or has no
+            ending.
 
         Raises
         ------
         FastschedError
-            `path` is a folder, or in one that does not exist.
+            `path` is not a path, has another ending, is a folder, or is in one that does not
+            exist.
         """
         from fastsched.report import page
 
-        with _new_file(path) as temporary:
+        with replacing(new_file("path", path, REPORT_ENDINGS)) as temporary:
             temporary.write_text(page(self), encoding="utf-8")
 
     def summary(self, rows: int = 12) -> str:
@@ -195,7 +209,9 @@ class Result:
 
         The table has some of the recorded steps; where there is exact theory, the exact value
         and the z-score stand beside the estimate. Below it stand the numbers without a step,
-        such as an escape probability, and the names of all others.
+        such as an escape probability, and the names of all others. A mean that is not estimable,
+        since a few trajectories carry its variance, is shown as "n/e", and the quantiles come
+        first.
 
         Parameters
         ----------
@@ -214,10 +230,11 @@ class Result:
     ) -> Axes:
         """Draw a variable over the steps, by default the loss.
 
-        The curve is the mean with two standard errors. The loss has bands of its quantiles,
-        and, where there is exact theory, the exact mean drawn over it and the largest z-score in
-        the legend. A variable with one more dimension, such as `basin_occupancy`, has a curve
-        for each value of it.
+        The curve is the mean with two standard errors. Where the mean is not estimable, since a
+        few trajectories carry its variance, the median takes its place. The loss has bands of
+        its quantiles, and, where there is exact theory, the exact mean drawn over it and the
+        largest z-score in the legend. A variable with one more dimension, such as
+        `basin_occupancy`, has a curve for each value of it.
 
         Parameters
         ----------
@@ -274,11 +291,6 @@ def attributes(study: Study, trajectories: int, seconds: float, gpus: int) -> di
     }
 
 
-def _new_file(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
-    check_writable("path", Path(path))
-    return replacing(Path(path))
-
-
 def load(path: str | os.PathLike[str]) -> Result:
     """Read a result that `Result.save` wrote.
 
@@ -294,12 +306,14 @@ def load(path: str | os.PathLike[str]) -> Result:
 
     Raises
     ------
+    FastschedError
+        `path` is not a path.
     ResultFileError
         There is no such file, it is not a NetCDF file, or fastsched did not write it.
     """
     import xarray
 
-    path = Path(path)
+    path = path_like("path", path)
     if not path.is_file():
         raise ResultFileError(f"path = {str(path)!r}: there is no such file")
     try:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, reject
-from fastsched.files import check_folder, replacing
+from fastsched.files import check_folder, path_like, replacing
 from fastsched.measures.base import Partial
 from fastsched.plan import Block
 from fastsched.study import Study
@@ -149,7 +149,7 @@ def opened(folder: str | os.PathLike[str], asked: Study | Sweep, division: str) 
     """
     import filelock
 
-    path = Path(folder)
+    path = path_like("store", folder)
     text = asked.to_toml()
     if path.exists() and not path.is_dir():
         reject("store", str(path), "the name of a folder")

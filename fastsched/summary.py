@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import elided
+from fastsched.reliability import estimable, without_stationary_mean
 
 if TYPE_CHECKING:
+    import xarray
+
     from fastsched.result import Result
+
+NOT_ESTIMABLE = "n/e"
+"""The mark of a mean, error or z-score that is not estimable."""
+
+MEANS = ("loss", "average_loss", "test_loss")
+"""The means that tables judge."""
 
 Table = list[list[str]]
 """Rows of cells; the first row holds the headings."""
@@ -23,7 +32,7 @@ def summary(result: Result, rows: int) -> str:
     table = loss_table(result, rows)
     if table:
         lines += ["", *format_table(table)]
-    lines += divergence(result)
+    lines += [*divergence(result), *not_estimable(result, table)]
     numbers = scalars(result)
     if numbers:
         lines += ["", *format_table(numbers)]
@@ -56,15 +65,43 @@ def head(result: Result) -> list[str]:
 
 def loss_table(result: Result, rows: int) -> Table:
     """Return the loss, and the average's, at so many of the steps; empty without them."""
-    columns = _columns(result)
-    if not columns:
+    if not {"loss", "average_loss"} & set(result.data):
         return []
     steps = result["step"].values
-    table = [["step", *(title for title, _, _ in columns)]]
-    for k in spread(len(steps), rows):
-        cells = ("" if np.isnan(v[k]) else f"{v[k]:{form}}" for _, v, form in columns)
+    chosen = spread(len(steps), rows)
+    columns = _columns(result, chosen)
+    table = [["step", *(title for title, *_ in columns)]]
+    for k in chosen:
+        cells = (cell(v[k], form, fine[k]) for _, v, form, fine in columns)
         table.append([str(steps[k]), *cells])
     return table
+
+
+def cell(value: float, form: str, fine: bool) -> str:
+    """Return the text of a number, empty for NaN; a mark where it is not estimable."""
+    if not fine:
+        return NOT_ESTIMABLE
+    return "" if np.isnan(value) else f"{value:{form}}"
+
+
+def not_estimable(result: Result, table: Table) -> list[str]:
+    """Return lines that explain the marks of a table and say what to do; none without marks."""
+    if not any(NOT_ESTIMABLE in row for row in table):
+        return []
+    lines = [
+        f"{NOT_ESTIMABLE}: not estimable. A few of the {result.trajectories:,} trajectories carry "
+        f"the variance, so the mean and its error are not reliable. Read the quantiles, or lower "
+        f"the learning rate or raise the batch size"
+    ]
+    members = result.asked.members
+    heavy = sum(without_stationary_mean(member) for member in members)
+    if heavy:
+        swept = f" of {heavy:,} of {len(members):,} members" if len(members) > 1 else ""
+        lines.append(
+            f"theory: the stationary loss{swept} has no mean, since the rate is beyond "
+            f"fastsched.theory.one_pass_limit"
+        )
+    return lines
 
 
 def divergence(result: Result) -> list[str]:
@@ -136,21 +173,41 @@ def _others(result: Result, scalar: bool) -> list[str]:
     ]
 
 
-def _columns(result: Result) -> list[tuple[str, NDArray[np.float64], str]]:
-    """Return title, values and format of each column of the loss table but the step."""
+def _columns(
+    result: Result, chosen: NDArray[np.int64]
+) -> list[tuple[str, NDArray[np.float64], str, NDArray[np.bool_]]]:
+    """Return title, values, format, and where they are estimable, of columns but the step.
+
+    The quantiles come first where a mean is not estimable at a chosen step.
+    """
     data, exact = result.data, result.exact
-    columns = []
+    columns, quantiles = [], []
+    known = np.ones(data.sizes["step"], dtype=bool)
+    lead = False
     for name in ("loss", "average_loss"):
-        label = name.replace("_", " ")
-        for variable, header in ((name, label), (f"{name}_std", "std")):
+        if name not in data:
+            continue
+        fine = estimable(result, name).values
+        lead |= not fine[chosen].all()
+        for variable, header in ((name, name.replace("_", " ")), (f"{name}_std", "std")):
             for suffix, title in (("", header), ("_se", "+-")):
                 if variable + suffix in data:
-                    columns.append((title, data[variable + suffix].values, ".4g"))
+                    columns.append((title, data[variable + suffix].values, ".4g", fine))
             if exact is not None and variable == name and name in exact:
-                columns.append(("exact", exact[name].values, ".4g"))
-                columns.append(("z", result.z_scores[name].values, ".1f"))
-    if "loss_quantile" in data:
-        # The orders of other measures are in the same dimension.
-        for values in data["loss_quantile"].dropna("quantile", how="all"):
-            columns.append((f"{100 * values['quantile'].item():g} %", values.values, ".4g"))
-    return columns
+                columns.append(("exact", exact[name].values, ".4g", known))
+                columns.append(("z", result.z_scores[name].values, ".1f", fine))
+    for title, values in loss_quantiles(result):
+        quantiles.append((title, values.values, ".4g", known))
+    return [*quantiles, *columns] if lead else [*columns, *quantiles]
+
+
+def loss_quantiles(result: Result) -> list[tuple[str, xarray.DataArray]]:
+    """Return title and values of each quantile of the loss."""
+    if "loss_quantile" not in result.data:
+        return []
+    # The orders of other measures are in the same dimension.
+    quantiles = result.data["loss_quantile"].dropna("quantile", how="all")
+    return [
+        (f"{100 * order:g} %", quantiles.sel(quantile=order, drop=True))
+        for order in quantiles["quantile"].values
+    ]

@@ -16,6 +16,7 @@ from fastsched.errors import FastschedError, NoExactTheory, ResultFileError, int
 from fastsched.kernels.reduce import COUNT
 from fastsched.labelled import Part, dataset
 from fastsched.measures.base import Partial, mean_and_error
+from fastsched.netcdf import write_netcdf
 from fastsched.pairs import MOST_PAIRED, at_every_step, paired
 from fastsched.result import LARGEST_EXACT_WORK, Result, attributes, labelled, own_coordinates
 from fastsched.statistics import Statistics
@@ -84,7 +85,7 @@ class SweepResult(Result):
         return cls(sweep, data.assign_coords(sweep.coordinates), pairs)
 
     def _write_more(self, path: Path) -> None:
-        self.pairs.to_netcdf(path, group=_PAIRS, mode="a", engine="h5netcdf")
+        write_netcdf(self.pairs, path, _PAIRS)
 
     @property
     def asked(self) -> Sweep:
@@ -253,7 +254,12 @@ class SweepResult(Result):
         ----------
         rows : int, default 20
             The largest number of members in the table, at least 1; of more members those with
-            the least loss.
+            the least loss, where the loss ranks them, else the first ones.
+
+        Notes
+        -----
+        The loss ranks members where every measure of every member is `Loss`, `TestLoss` or
+        `Average`. Use `best` to rank by another variable.
         """
         from fastsched.sweep_summary import sweep_summary
 
@@ -269,7 +275,7 @@ class SweepResult(Result):
         """Draw a variable over the steps, a curve for each member, or over an axis of the sweep.
 
         Curves are means with two standard errors, black dashes the exact values where there are
-        some.
+        some. Where a mean is not estimable, it is left out and the medians are drawn too.
 
         Parameters
         ----------

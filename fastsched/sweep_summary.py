@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsched.summary import Table, format_table, head, spread
+from fastsched.measures import Average, Loss, TestLoss
+from fastsched.reliability import estimable
+from fastsched.summary import (
+    MEANS,
+    Table,
+    cell,
+    format_table,
+    head,
+    loss_quantiles,
+    not_estimable,
+    spread,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -16,15 +27,19 @@ if TYPE_CHECKING:
 # Numbers of the other measures that have a column.
 _MOST_COLUMNS = 3
 
+UNRANKED = "not ranked by the loss, since there are other measures: use result.best(variable)"
+"""What is said where `ranks_by_loss` is False."""
+
 
 def sweep_summary(result: SweepResult, rows: int) -> str:
     """Return a result as text; see `SweepResult.summary`."""
     sweep = result.sweep
-    lines = [*sweep_head(result), "", *format_table(members_table(result, rows))]
+    table = members_table(result, rows)
+    lines = [*sweep_head(result), "", *format_table(table)]
     left = len(sweep.members) - rows
     if left > 0:
         lines.append(f"and {left:,} more members, in .data")
-    lines += ["", *verdict(result)]
+    lines += ["", *not_estimable(result, table), *verdict(result)]
     more = [str(n) for n in result.data if not str(n).endswith("_se")]
     return "\n".join([*lines, f"in .data: {', '.join(more)}"])
 
@@ -37,28 +52,46 @@ def sweep_head(result: SweepResult) -> list[str]:
 
 
 def members_table(result: SweepResult, rows: int) -> Table:
-    """Return the numbers of members after their last step; of more than `rows`, the best."""
+    """Return the numbers of members after their last step.
+
+    Of more than `rows`, those of least loss; the first ones where the loss does not rank them.
+    """
     sweep = result.sweep
     columns = _columns(result)
     order = np.arange(len(sweep.members))
-    if len(order) > rows and columns:
-        lost = columns[-1][1].values.ravel() if columns[-1][0] == "diverged" else 0 * order
-        order = np.lexsort((columns[0][1].values.ravel(), lost > 0))[:rows]
-    table = [[*sweep.dims, *(title for title, _, _ in columns)]]
+    if len(order) > rows and "loss" in result.data and ranks_by_loss(result):
+        out = ~_estimable_last(result, "loss").values.ravel()
+        if "diverged" in result.data:
+            out |= result.last("diverged").values.ravel() > 0
+        order = np.lexsort((result.last("loss").values.ravel(), out))
+    order = order[:rows]
+    table = [[*sweep.dims, *(title for title, *_ in columns)]]
     for k in order:
         place = np.unravel_index(k, sweep.shape)
         cells = [texts[p] for texts, p in zip(sweep.texts, place, strict=True)]
-        numbers = (values.values[place] for _, values, _ in columns)
-        forms = (form for _, _, form in columns)
-        cells += ["" if np.isnan(x) else f"{x:{f}}" for x, f in zip(numbers, forms, strict=True)]
+        cells += [
+            cell(v.values[place], form, fine is None or bool(fine.values[place]))
+            for _, v, form, fine in columns
+        ]
         table.append(cells)
     return table
+
+
+def ranks_by_loss(result: SweepResult) -> bool:
+    """Return whether the loss ranks the members: whether it is all that is asked.
+
+    It is where every measure of every member is `Loss`, `TestLoss` or `Average`.
+    """
+    measures = {type(m) for member in result.sweep.members for m in member.measures}
+    return measures <= {Loss, TestLoss, Average}
 
 
 def verdict(result: SweepResult) -> list[str]:
     """Return lines that say which members may have the least loss; none if that is not known."""
     if "loss" not in result.pairs:
         return []
+    if not ranks_by_loss(result):
+        return [UNRANKED]
     ranking = result.best()
     names = [", ".join(f"{dim} = {label}" for dim, label in m.items()) for m in ranking.candidates]
     shown = "; ".join([*names[:4], *(["..."] if len(names) > 4 else [])])
@@ -79,19 +112,38 @@ def difference_table(comparison: xarray.Dataset, rows: int) -> Table:
     return table
 
 
-def _columns(result: SweepResult) -> list[tuple[str, xarray.DataArray, str]]:
-    """Return title, values and format of each column of the table of members."""
+def _columns(
+    result: SweepResult,
+) -> list[tuple[str, xarray.DataArray, str, xarray.DataArray | None]]:
+    """Return title, values, format and where they are estimable of the columns of the members.
+
+    The quantiles of the loss come first where a mean is not estimable.
+    """
     data, exact = result.data, result.exact
-    columns = []
+    columns: list[tuple[str, xarray.DataArray, str, xarray.DataArray | None]] = []
     axes = set(result.sweep.dims)
     scalars = [str(n) for n, v in data.items() if set(v.dims) == axes and f"{n}_se" in data]
-    curves = [n for n in ("loss", "average_loss", "test_loss") if n in data]
-    for name in [*curves, *scalars[:_MOST_COLUMNS]]:
-        columns.append((name.replace("_", " "), result.last(name), ".5g"))
-        columns.append(("+-", result.last(f"{name}_se"), ".2g"))
+    lead = False
+    for name in [*(n for n in MEANS if n in data), *scalars[:_MOST_COLUMNS]]:
+        fine = _estimable_last(result, name)
+        lead |= not bool(fine.all())
+        columns.append((name.replace("_", " "), result.last(name), ".5g", fine))
+        columns.append(("+-", result.last(f"{name}_se"), ".2g", fine))
         if exact is not None and name in exact:
-            columns.append(("exact", result.last(name, exact), ".5g"))
-            columns.append(("z", result.last(name, result.z_scores), ".1f"))
+            columns.append(("exact", result.last(name, exact), ".5g", None))
+            columns.append(("z", result.last(name, result.z_scores), ".1f", fine))
+    if lead:
+        last = result.last
+        titles = loss_quantiles(result)
+        columns = [
+            *((t, last("values", v.to_dataset(name="values")), ".4g", None) for t, v in titles),
+            *columns,
+        ]
     if "diverged" in data and float(data["diverged"].max()) > 0:
-        columns.append(("diverged", result.last("diverged"), ".3g"))
+        columns.append(("diverged", result.last("diverged"), ".3g", None))
     return columns
+
+
+def _estimable_last(result: SweepResult, name: str) -> xarray.DataArray:
+    """Return which members' means are estimable after their last step."""
+    return result.last(name, estimable(result, name).to_dataset(name=name))

@@ -261,9 +261,10 @@ def test_divergence_is_compared_where_both_are_finite():
     assert np.isnan(found["variance_reduction"])
     # Events are known of diverged trajectories, too.
     assert len(result.best("hitting_probability", largest=True).candidates) > 0
-    lost = fs.run(fs.sweep(study(steps=400), {"optimizer.lr": [7.0, 8.0]}), progress=False)
+    only_loss = study(steps=400, measures=fs.Loss())
+    lost = fs.run(fs.sweep(only_loss, {"optimizer.lr": [7.0, 8.0]}), progress=False)
     assert "trajectories of every member have diverged" in lost.summary()
-    single = fs.sweep(study(trajectories=1), {"optimizer.lr": [0.1, 0.2]})
+    single = fs.sweep(study(trajectories=1, measures=fs.Loss()), {"optimizer.lr": [0.1, 0.2]})
     assert "no errors are known" in fs.run(single, progress=False).summary()
     assert {"lr": 8.0} not in ranking.candidates
 
@@ -391,7 +392,10 @@ def test_summary_and_pictures():
     result = swept()
     text = result.summary()
     assert "6 variants along lr (3) x batch_size (2) of" in text
-    assert "least loss: the best is one of 2 members" in text
+    assert "not ranked by the loss, since there are other measures" in text
+    assert "least loss" not in text
+    loss = fs.run(fs.sweep(study(measures=fs.Loss()), AXES), progress=False)
+    assert "least loss: the best is one of 2 members" in loss.summary()
     assert len(result.summary(rows=2).splitlines()) < len(text.splitlines())
     ax = result.plot()
     assert len(ax.get_legend().get_texts()) == 7
