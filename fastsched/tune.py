@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastsched.errors import FastschedError, failed, is_number, items, real, reject, unwrapped
 from fastsched.paths import changed, value_at
 from fastsched.progress import part_of, progress_bar
+from fastsched.reliability import estimable
 from fastsched.result import Result
 from fastsched.run import run
 from fastsched.schedules import Schedule
@@ -48,8 +49,8 @@ class Tuned:
         known, for the reason in `unknown_se`.
     unknown_se : str
         Why `value_se` is NaN: the value lies at a bound, the objective is not a mean over
-        trajectories (a function), trajectories diverge at the values beside it, or the objective
-        does not curve there. Empty where the error is known.
+        trajectories (a function), trajectories diverge or the mean is not estimable at the values
+        beside it, or the objective does not curve there. Empty where the error is known.
     study : Study
         The study with that value.
     objective, objective_se : float
@@ -57,7 +58,8 @@ class Tuned:
         was chosen on the same trajectories makes the objective a little too good: run the study
         with another seed to report it.
     values, objectives : arrays of shape (evaluations,)
-        All that was tried, by increasing value; infinite where trajectories diverged.
+        All that was tried, by increasing value; infinite where trajectories diverged or the mean
+        is not estimable (see `fastsched.reliability.estimable`).
     """
 
     value: float
@@ -167,10 +169,11 @@ def tune(
     def outcome(value: float, result: Result) -> float:
         if callable(objective):
             return _returned(objective, result)
-        # Over `step`, means are of the trajectories that have not diverged.
-        curve = objective in result.data and "step" in result[objective].dims
-        if curve and "diverged" in result.data and float(result["diverged"][-1]) > 0:
-            return math.nan
+        if objective in result.data and "step" in result[objective].dims:
+            # Means are of the trajectories that have not diverged.
+            diverged = "diverged" in result.data and float(result["diverged"][-1]) > 0
+            if diverged or not estimable(result, objective)[..., -1]:
+                return math.nan
         errors[value] = _last(result, f"{objective}_se")
         return _last(result, objective)
 
@@ -199,7 +202,7 @@ def tune(
         if not math.isfinite(tried[best]):
             raise FastschedError(
                 f"bounds = {bounds!r}: at every value tried trajectories diverge, or the objective "
-                f"is not a number"
+                f"is not a number or not estimable"
             )
         place = to_scale(best)
         minimize_scalar(
@@ -257,7 +260,7 @@ def _position_error(
     step : float
     """
     if not all(map(math.isfinite, around)):
-        return math.nan, "trajectories diverge at the values beside it"
+        return math.nan, "trajectories diverge, or the mean is not estimable, beside it"
     if f"{objective}_count" not in result.pairs:
         return math.nan, f"no paired differences of {objective} are stored"
     low, middle, high = around

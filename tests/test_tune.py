@@ -108,6 +108,14 @@ def test_error_where_neighbours_diverge():
     assert "trajectories diverge" in tuned.unknown_se
 
 
+def test_rates_whose_mean_is_not_estimable_are_not_the_best():
+    """Beyond the mean-square limit of 2/3 the sample's mean says nothing of the infinite one."""
+    heavy = fs.Study(fs.LeastSquares([1.0], label_noise=0.1), fs.SGD(0.1), 60, 2000)
+    tuned = fs.tune(heavy, "optimizer.lr", (0.01, 1.2), progress=False)
+    assert tuned.value < 0.1
+    assert np.all(np.isinf(tuned.objectives[tuned.values > 0.8]))
+
+
 def test_the_last_step_counts_though_it_was_not_asked_for():
     """Without the last step the best rate would be that of the last step recorded."""
     tuned = fs.tune(study(0.5, record=[0, 5]), "optimizer.lr", (0.01, 1.9), progress=False)
