@@ -13,11 +13,15 @@ import importlib.machinery
 import importlib.util
 import inspect
 import sys
+import threading
 from collections.abc import Iterator
 
 from fastsched.errors import FastschedError
 
 _PACKAGE = __name__.partition(".")[0]
+
+# Threads that parse at once make Python 3.11 raise a SystemError.
+_parsing = threading.Lock()
 
 # Their versions are part of a fingerprint.
 _VERSIONED = frozenset({"numba", "numpy"})
@@ -96,7 +100,9 @@ def _outermost(name: str) -> str:
 
 def _imports(text: str, package: str) -> Iterator[str]:
     """Yield the modules that a module's text imports."""
-    for node in _statements(ast.parse(text).body):
+    with _parsing:
+        body = ast.parse(text).body
+    for node in _statements(body):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name

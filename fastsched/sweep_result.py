@@ -360,7 +360,7 @@ class SweepResult(Result):
     def last(self, name: str, data: xarray.Dataset | None = None) -> xarray.DataArray:
         """Return a variable after each member's last step.
 
-        It is NaN where that step is missing, as it may be in files of version 0.1.0.
+        It is NaN, or False, where that step is missing, as it may be in files of version 0.1.0.
 
         Parameters
         ----------
@@ -376,7 +376,8 @@ class SweepResult(Result):
         steps = [member.steps for member in self.sweep.members]
         last = xarray.DataArray(np.reshape(steps, self.sweep.shape), dims=self.sweep.dims)
         if not np.isin(steps, values["step"]).all():
-            values = values.reindex(step=np.union1d(values["step"], steps))
+            missing = False if values.dtype == bool else np.nan
+            values = values.reindex(step=np.union1d(values["step"], steps), fill_value=missing)
         return values.sel(step=last).drop_vars("step")
 
     def _shown(self, name: str) -> xarray.DataArray:

@@ -134,6 +134,7 @@ def scores(
         truth = exact(study.replace(record=steps)).data
         for k, step in enumerate(steps):
             data = simulate(study.replace(record=np.array([step]), seed=k << 32 | number)).data
+            data = data.sel(step=step)
             for statistic, name in zip(
                 STATISTICS, ("loss", "loss_std", "loss_quantile", "average_loss"), strict=True
             ):
