@@ -158,7 +158,7 @@ def diverged():
         fs.SGD(10.0),
         2000,
         100,
-        measures=(fs.Loss(), fs.Average(), fs.Sharpness(), fs.Alignment()),
+        measures=(fs.Loss(), fs.Average()),
     )
     return fs.run(fs.sweep(study, {"optimizer.lr": [0.1, 10.0]}), progress=False)
 

@@ -259,13 +259,17 @@ def test_refused_with_the_study(landscape, measure, message):
     "region",
     [
         lambda theta: 1 if theta[0] < 1.0 else 0,
-        lambda theta: max(1.0 - theta[0], 0.0),
         lambda theta: np.bool_(theta[0] < 1.0),
         lambda theta: np.all(theta < 1.0),
     ],
 )
-def test_what_a_region_may_return(region):
-    case = fs.Study(LEFT, fs.SGD(0.1), 60, 64, measures=fs.Escape(region=region))
+def test_regions_that_are_accepted(region):
+    fs.Study(LEFT, fs.SGD(0.1), 60, 64, measures=fs.Escape(region=region))
+
+
+def test_a_region_may_return_a_number():
+    region = fs.Escape(region=lambda theta: max(1.0 - theta[0], 0.0))
+    case = fs.Study(LEFT, fs.SGD(0.1), 60, 64, measures=region)
     expected = fs.run(case.replace(measures=fs.Escape(region=inside)), progress=False)
     assert same_data(fs.run(case, progress=False), expected)
 

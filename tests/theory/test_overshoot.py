@@ -264,7 +264,7 @@ def test_limits_of_the_theory(case, message):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("scale", [1e-140, 1e-30, 1e30, 1e140])
+@pytest.mark.parametrize("scale", [1e-140, 1e140])
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_probabilities_do_not_depend_on_the_unit(scale, momentum):
     found = []
