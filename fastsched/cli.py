@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import inspect
 import io
 import os
@@ -61,19 +62,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _execute(arguments)
         finally:
             print(end="", flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        if not _is_closed_pipe(error):
+            raise
         # Python flushes the output again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _is_closed_pipe(error: Exception) -> bool:
+    """Return whether the reader of the output has gone.
+
+    Windows reports EINVAL instead of EPIPE. EINVAL from opening a file carries a file name.
+    """
+    if isinstance(error, BrokenPipeError):
+        return True
+    invalid = isinstance(error, OSError) and error.errno == errno.EINVAL and not error.filename
+    return sys.platform == "win32" and invalid
 
 
 def _execute(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except BrokenPipeError:
-        raise
     except (FastschedError, OSError) as error:
+        if _is_closed_pipe(error):
+            raise
         print(f"fastsched: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

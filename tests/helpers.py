@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import warnings
 from html.parser import HTMLParser
 from typing import Any
@@ -42,6 +45,14 @@ def slow_losses(study, trajectories=None):
 def draws(n=1, step=0):
     """Return the reference's random numbers of the first n trajectories at a step."""
     return reference.Draws(0, step, np.arange(n, dtype=np.uint64), "double")
+
+
+def interrupt():
+    """Send Ctrl-C to this process."""
+    if sys.platform == "win32":  # os.kill would end the process
+        signal.raise_signal(signal.SIGINT)
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def same_data(a, b):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastsched as fs
+from fastsched import cli
 from fastsched.cli import main
 from fastsched.plot import plot_schedules
 from fastsched.spec import Spec
@@ -184,6 +186,16 @@ def test_closed_pipe_ends_quietly(study_file, tmp_path):
     assert fs.load(out).complete
 
 
+def test_closed_pipes_of_windows(monkeypatch):
+    """Windows reports EINVAL, without a file name."""
+    pipe, file = OSError(errno.EINVAL, "invalid"), OSError(errno.EINVAL, "invalid", "a?b.nc")
+    assert not cli._is_closed_pipe(pipe)
+    monkeypatch.setattr(cli.sys, "platform", "win32")
+    assert cli._is_closed_pipe(pipe)
+    assert not cli._is_closed_pipe(file)
+    assert not cli._is_closed_pipe(fs.FastschedError("invalid"))
+
+
 def test_no_control_characters_in_a_pipe(study_file):
     done = subprocess.run([*PROGRAM, "run", str(study_file)], capture_output=True, check=True)
     assert done.stderr == b""
@@ -277,7 +289,7 @@ def test_sweeps(small_study, tmp_path, capsys):
     assert main(["plot", str(out), "-o", str(picture), "--x", "lr"]) == 0
     assert picture.stat().st_size > 10_000
     assert main(["report", str(out), "-o", str(tmp_path / "report.html")]) == 0
-    text = (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Curves: loss over batch size" in text
     assert "Ranking by the loss" in text
     assert "Curves: diverged" not in text

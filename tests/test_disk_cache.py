@@ -25,11 +25,12 @@ print(float(fs.run(study, progress=False, device="cpu").data["loss"][-1]))
 
 def python(script, cwd, **environment):
     """Run a script in a process of its own, with this environment and no other."""
-    environment = {"PATH": os.environ["PATH"], **environment}
+    # Python does not start on Windows without SYSTEMROOT.
+    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=cwd,
-        env=environment,
+        env=kept | environment,
         capture_output=True,
         text=True,
     )
@@ -49,9 +50,9 @@ def copy(tmp_path):
 
 
 def edit(path, old, new):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_kernels_notice_edits_of_a_helper_of_an_optimizer(copy):

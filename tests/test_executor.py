@@ -19,7 +19,7 @@ from concurrent.futures import (
 
 import numpy as np
 import pytest
-from helpers import same_data
+from helpers import interrupt, same_data
 
 import fastsched as fs
 
@@ -118,7 +118,7 @@ class Interrupting(ThreadPoolExecutor):
         def task():
             result = function(*arguments)
             if number == 3:
-                os.kill(os.getpid(), signal.SIGINT)
+                interrupt()
             return result
 
         return super().submit(task)
@@ -161,7 +161,8 @@ def test_dask_with_a_worker_killed():
         def kill():
             time.sleep(1.0)
             pids = list(client.run(os.getpid).values())
-            os.kill(pids[0], signal.SIGKILL)
+            # Windows has no SIGKILL, and there SIGTERM kills.
+            os.kill(pids[0], getattr(signal, "SIGKILL", signal.SIGTERM))
 
         threading.Thread(target=kill).start()
         big = study(trajectories=40_000)

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastsched as fs
-from fastsched.kernels import reference
+from fastsched import files
+from fastsched.kernels import cache, reference
 from fastsched.kernels.reduce import LANES
 from fastsched.plan import make_plan
 
@@ -152,8 +153,7 @@ def test_kernel_is_cached_on_disk(small_study, tmp_path):
         "stats = make_plan(study, 1).feed(0).kernel.run_tiles.stats\n"
         "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))\n"
     )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("NUMBA_CACHE_DIR", None)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     outputs = [
         subprocess.run(
             [sys.executable, "-c", script],
@@ -165,6 +165,26 @@ def test_kernel_is_cached_on_disk(small_study, tmp_path):
         for _ in range(2)
     ]
     assert outputs == [["0", "1"], ["1", "0"]]
+
+
+def test_a_kernel_written_by_two_processes(tmp_path, monkeypatch):
+    """Windows refuses to replace a file that another process reads."""
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+    replace = os.replace
+
+    def refuse(source, target):
+        replace(source, target)  # by the other process
+        raise PermissionError("in use")
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    assert cache.load_kernel("written_twice = True\n").written_twice
+
+    def fail(source, target):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(files.os, "replace", fail)
+    with pytest.raises(PermissionError, match="read-only"):
+        cache.load_kernel("written_never = True\n")
 
 
 def test_lanes_beyond_the_last_trajectory_are_not_counted():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,9 +10,10 @@ import time
 
 import numpy as np
 import pytest
-from helpers import fast_losses, same_data
+from helpers import fast_losses, interrupt, same_data
 
 import fastsched as fs
+from fastsched import memory
 from fastsched import plan as plan_module
 from fastsched.kernels.cpu import TileRunner
 
@@ -104,7 +104,7 @@ def interrupt_after(seconds, times=1):
     def send():
         for _ in range(times):
             time.sleep(seconds)
-            os.kill(os.getpid(), signal.SIGINT)
+            interrupt()
 
     threading.Thread(target=send).start()
 
@@ -151,7 +151,8 @@ def test_failure_keeps_finished_blocks(monkeypatch):
 
 def test_too_much_memory_is_refused(monkeypatch):
     study = fs.Study(fs.Quadratic([1.0]), fs.SGD(0.1), steps=10**5, trajectories=16, record=10**5)
-    monkeypatch.setattr(os, "sysconf", lambda name: 4000)
+    # Windows has no sysconf.
+    monkeypatch.setattr(memory.os, "sysconf", lambda name: 4000, raising=False)
     with pytest.raises(fs.FastschedError, match="GiB: lower record or the number of threads"):
         fs.run(study, progress=False)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -65,7 +64,7 @@ def test_the_second_run_reads_what_the_first_wrote(tmp_path, runs):
     first = run(folder)
     assert same(first, fs.run(study(), progress=False))
     assert len(blocks(folder)) == 8
-    assert fs.Study.from_toml((folder / "study.toml").read_text()) == study()
+    assert fs.Study.from_toml((folder / "study.toml").read_text(encoding="utf-8")) == study()
     runs.clear()
     assert same(run(folder), first)
     assert runs == []
@@ -242,7 +241,7 @@ def test_two_writers(tmp_path):
         time.sleep(0.01)
     with pytest.raises(fs.FastschedError, match="another run is writing to it"):
         run(folder)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     # The lock of a dead process is none.
     assert run(folder).complete

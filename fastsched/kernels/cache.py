@@ -34,8 +34,13 @@ def load_kernel(source: str, functions: Mapping[str, Any] = MappingProxyType({})
             return sys.modules[name]
         path = cache_folder() / f"{text}.py"
         if not path.exists():
-            with replacing(path) as temporary:
-                temporary.write_text(source, encoding="utf-8")
+            try:
+                with replacing(path) as temporary:
+                    temporary.write_text(source, encoding="utf-8")
+            except PermissionError:
+                # On Windows a file that another process reads cannot be replaced.
+                if not path.exists():
+                    raise
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None

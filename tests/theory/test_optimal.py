@@ -140,7 +140,8 @@ def test_memory_does_not_grow_with_steps_times_coordinates():
 def test_memory_is_checked_before_the_start(monkeypatch):
     from fastsched import memory
 
-    monkeypatch.setattr(memory.os, "sysconf", lambda name: 1000)
+    # Windows has no sysconf.
+    monkeypatch.setattr(memory.os, "sysconf", lambda name: 1000, raising=False)
     with pytest.raises(fs.FastschedError, match="lower steps"):
         optimal_schedule(fs.Quadratic([1.0]), 100_000)
 
