@@ -127,7 +127,9 @@ def descend(condition: float, momentum: float) -> Descent:
     level = PRECISION * len(curvature) / 2
     study = noise_free(curvature, curvature**-0.5, rate, momentum, int(3 * law) + 100, level)
     steps = int(simulate(study)["hitting_time"])
-    before, after = fs.exact(study.replace(record=[steps - 1, steps], measures=fs.Loss(())))["loss"]
+    around = [steps - 1, steps]
+    exact = fs.exact(study.replace(record=around, measures=fs.Loss(())))["loss"]
+    before, after = exact.sel(step=around)
     return Descent(steps, bool(before > level >= after), law)
 
 
