@@ -15,6 +15,7 @@ from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from fastsched.errors import FastschedError, failed, reject
+from fastsched.kernels.device import subroutine
 
 _LONGEST_REASON = 300
 _PREAMBLE = "Failed in nopython mode pipeline (step: nopython frontend) "
@@ -37,13 +38,10 @@ def python_of(function: Any) -> Callable[..., Any]:
 def compiled(function: Any) -> Any:
     """Return the compiled function: the same object each time, so that kernels are too.
 
-    One with fixed signatures is compiled again, because it may lack the study's precision.
+    It is a compilation of our own. Numba compiles a function with the options of whoever calls it
+    first, so one that was called before would round otherwise in a kernel.
     """
-    if not hasattr(function, "py_func"):
-        return numba.njit(function)
-    if getattr(function, "_can_compile", True):
-        return function
-    return numba.jit(**function.targetoptions)(function.py_func)
+    return subroutine(python_of(function))
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import numba
 import numba.extending
 import numpy as np
 import pytest
-from helpers import fast_losses
+from helpers import fast_losses, same_data
 
 import fastsched as fs
 
@@ -115,6 +115,30 @@ def test_equal_functions_are_equal_landscapes():
 @numba.njit("float64(float64[:])", fastmath=True)
 def loss_in_double(theta):
     return 0.5 * (theta[0] ** 2 + 0.5 * theta[1] ** 2 + 0.2 * theta[2] ** 2)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_calls_before_the_run_change_no_bit(precision):
+    """Numba compiles a function with the options of its first caller."""
+
+    def gradient(theta, draws, out):
+        for i in range(len(theta)):
+            out[i] = theta[i] ** 3 + 0.3 * (draws[i] - draws[i - 1]) + theta[i] * theta[i - 1]
+
+    def loss(theta):
+        return np.sum(theta**4) / 4 + theta[0] * theta[1]
+
+    results = []
+    for called in (False, True):
+        functions = numba.njit(gradient), numba.njit(loss)
+        if called:
+            for kind in (np.float32, np.float64):
+                functions[0](*np.ones((3, 5), kind))
+                functions[1](np.ones(5, kind))
+        own = fs.Custom(*functions, 5, draws=5, start=fs.Normal(0.8, 0.2))
+        study = fs.Study(own, fs.SGD(0.03, 0.7), 37, 100, precision=precision)
+        results.append(fs.run(study, progress=False))
+    assert same_data(*results)
 
 
 def test_functions_with_a_fixed_signature():
