@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsched.errors import real, reject
-from fastsched.reliability import estimable
+from fastsched.reliability import estimable_last
 from fastsched.summary import NOT_ESTIMABLE, format_table
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def ranked(result: SweepResult, variable: str, largest: bool, confidence: float)
     x = values.values.ravel()
     error = result.last(f"{variable}_se").values.ravel()
     diverged = result.finite(variable) < result.trajectories
-    known = result.last(variable, estimable(result, variable).to_dataset(name=variable))
+    known = estimable_last(result, variable)
     out = diverged | ~known.values.ravel()
     order = np.lexsort((sign * x, out))
     members = len(x)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from fastsched.result import Result
     from fastsched.study import Study
+    from fastsched.sweep_result import SweepResult
 
 # A mean needs sqrt(n) times this many effective trajectories, and never more than the maximum.
 # Samples of 100 to 1000 exponential or chi-squared values reach that in more than 99.9 % of cases,
@@ -84,6 +85,11 @@ def estimable(result: Result, name: str) -> xarray.DataArray:
     if "diverged" in result.data:
         suspect = suspect | (result.data["diverged"] > 0)
     return fine & ~few & ~(suspect & _heavy(result, suspect))
+
+
+def estimable_last(result: SweepResult, name: str) -> xarray.DataArray:
+    """Return where `estimable` holds after each member's last step, over the sweep's axes."""
+    return result.last(name, estimable(result, name).to_dataset(name=name))
 
 
 def _heavy(result: Result, suspect: xarray.DataArray) -> xarray.DataArray:

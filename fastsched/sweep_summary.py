@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastsched.measures import Average, Loss, TestLoss
-from fastsched.reliability import estimable
+from fastsched.reliability import estimable_last
 from fastsched.summary import (
     MEANS,
     Table,
@@ -60,7 +60,7 @@ def members_table(result: SweepResult, rows: int) -> Table:
     columns = _columns(result)
     order = np.arange(len(sweep.members))
     if len(order) > rows and "loss" in result.data and ranks_by_loss(result):
-        out = ~_estimable_last(result, "loss").values.ravel()
+        out = ~estimable_last(result, "loss").values.ravel()
         if "diverged" in result.data:
             out |= result.last("diverged").values.ravel() > 0
         order = np.lexsort((result.last("loss").values.ravel(), out))
@@ -125,7 +125,7 @@ def _columns(
     scalars = [str(n) for n, v in data.items() if set(v.dims) == axes and f"{n}_se" in data]
     lead = False
     for name in [*(n for n in MEANS if n in data), *scalars[:_MOST_COLUMNS]]:
-        fine = _estimable_last(result, name)
+        fine = estimable_last(result, name)
         lead |= not bool(fine.all())
         columns.append((name.replace("_", " "), result.last(name), ".5g", fine))
         columns.append(("+-", result.last(f"{name}_se"), ".2g", fine))
@@ -142,8 +142,3 @@ def _columns(
     if "diverged" in data and float(data["diverged"].max()) > 0:
         columns.append(("diverged", result.last("diverged"), ".3g", None))
     return columns
-
-
-def _estimable_last(result: SweepResult, name: str) -> xarray.DataArray:
-    """Return which members' means are estimable after their last step."""
-    return result.last(name, estimable(result, name).to_dataset(name=name))
